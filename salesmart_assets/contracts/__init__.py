@@ -1,0 +1,23 @@
+"""What each source promises, and the schema of every table: the one source of truth.
+
+Arrow schemas, column docs, database DDL and the generator's columns all come from here.
+"""
+
+from salesmart_assets.contracts.columns import Column, ColumnType
+from salesmart_assets.contracts.load import load_contracts
+from salesmart_assets.contracts.model import SOURCES, STATE_SOURCES, Contract, ContractColumn, RowRule
+from salesmart_assets.contracts.tables import Table, Tables, build_tables
+
+__all__ = [
+    "SOURCES",
+    "STATE_SOURCES",
+    "Column",
+    "ColumnType",
+    "Contract",
+    "ContractColumn",
+    "RowRule",
+    "Table",
+    "Tables",
+    "build_tables",
+    "load_contracts",
+]

@@ -1,0 +1,172 @@
+"""Every knob of the platform: one environment variable `SALESMART_…` each, typed, with a default that is right.
+
+Belongs here: what a user may set, what it means, and paths that follow from it. Does not belong here: what is done with it.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from salesmart_assets.errors import UsageError
+
+PREFIX = "SALESMART_"
+
+
+class IncentivePolicy(BaseModel):
+    """How the top sellers of a store are paid, from a month on.
+
+    Source of the rule: the known systems of this kind pay 1 % of their own total to rank 1 of each store and month.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_month: date = date(1970, 1, 1)
+    rate: Decimal = Field(Decimal("0.01"), ge=0, le=1)
+    top: int = Field(1, ge=1)
+    ties: Literal["all", "split", "none"] = "all"
+
+
+class CouponPolicy(BaseModel):
+    """The coupon of a customer for a month, from a month on: percent by segment, and how long it is valid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    from_month: date = date(1970, 1, 1)
+    loyal_percent: int = Field(10, ge=0, le=100)
+    regular_percent: int = Field(7, ge=0, le=100)
+    occasional_percent: int = Field(5, ge=0, le=100)
+    valid_days: int = Field(30, ge=1)
+
+
+class Settings(BaseSettings):
+    """The settings of one installation, read from the environment.
+
+    Raises `UsageError` (through `load`) with the variable's name when a value cannot be used.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".salesmart"), description="Folder of all local state: objects, lake, databases, reports, Dagster's history.")
+    landing: str = Field(
+        "s3://salesmart/landing",
+        description="Landing zone. Producers drop objects under LANDING/SOURCE/dt=YYYY-MM-DD/FILE.",
+        pattern=r"^s3://[^/]+(/.*)?$",
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        description="S3 endpoint. `local` (or empty, unless AWS is meant) starts the built-in endpoint over HOME/s3; `aws` means Amazon S3.",
+    )
+    s3_access_key_id: str | None = Field(None, description="S3 access key. Empty: the standard AWS credential chain.")
+    s3_secret_access_key: SecretStr | None = Field(None, description="S3 secret key. Empty: the standard AWS credential chain.")
+    s3_region: str = Field("us-east-1", description="S3 region.")
+    lake: str | None = Field(None, description="Where the Delta tables live: a folder or s3://bucket/prefix. Default HOME/lake.")
+    database_url: SecretStr | None = Field(
+        None, description="Database of the marts, an SQLAlchemy URL such as mysql+pymysql://user:password@host/db. Default SQLite in HOME."
+    )
+    ledger_url: SecretStr | None = Field(None, description="Database of the ledger. Default: with the marts on MySQL, a file of its own on SQLite.")
+    spark: str = Field(
+        "sail",
+        description="Engine: sail, local[*], spark://host:7077 or sc://host:15002.",
+        pattern=r"^(sail|local(\[[^\]]+\])?|spark://.+|sc://.+)$",
+    )
+    contracts: Path | None = Field(None, description="Folder with contracts that override the packaged ones, SOURCE.yaml each.")
+    archive: Literal["auto", "always", "never"] = Field(
+        "auto", description="Move finished objects to processed/ or error/. auto: where the store lets it be done without loss."
+    )
+    first_batch_date: date = Field(date(2010, 1, 1), description="First batch date; earlier dt= values reject their file.")
+    on_unfinished: Literal["repair", "block"] = Field(
+        "repair", description="What a run does with files a crashed run left unfinished: repair them, or stop and name them."
+    )
+    workers: int = Field(2, ge=1, le=64, description="Files parsed at the same time.")
+    max_attempts: int = Field(3, ge=1, description="How often the sensor tries a batch before its files are given up.")
+    lease_seconds: int = Field(60, ge=5, description="How long a writer on another host may stay silent before its lease is taken over.")
+    incentive: Annotated[tuple[IncentivePolicy, ...], NoDecode] = Field(
+        (IncentivePolicy(),), description="Incentive policies, a JSON list; each holds from its from_month on (rate, top, ties)."
+    )
+    coupon: Annotated[tuple[CouponPolicy, ...], NoDecode] = Field(
+        (CouponPolicy(),), description="Coupon policies, a JSON list; each holds from its from_month on (percent by segment, valid_days)."
+    )
+    expiry_days: int = Field(30, ge=0, description="The daily report lists products that expire within so many days.")
+    currency: str = Field("", description="Currency sign shown in reports, such as € or ₹.", max_length=8)
+    port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's UI in `salesmart dev`, on 127.0.0.1.")
+    s3_port: int = Field(9878, ge=1, le=65535, description="Port of the local S3 endpoint in `salesmart dev`.")
+
+    @field_validator("incentive", "coupon", mode="before")
+    @classmethod
+    def _from_json(cls, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the settings from the environment; a value that cannot be used is a `UsageError` naming its variable."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "the settings"
+            raise UsageError(f"{name} cannot be used: {first['msg']}. Run `salesmart doctor` to see every setting.") from None
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{PREFIX}INCENTIVE and {PREFIX}COUPON take a JSON list: {error}.") from None
+
+    @cached_property
+    def root(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().absolute()
+
+    @cached_property
+    def lake_uri(self) -> str:
+        """Root of the Delta tables: an absolute path or an s3:// address, without a trailing slash."""
+        if self.lake is None:
+            return str(self.root / "lake")
+        if "://" in self.lake:
+            return self.lake.rstrip("/")
+        return str(Path(self.lake).expanduser().absolute())
+
+    @cached_property
+    def marts_url(self) -> str:
+        """SQLAlchemy URL of the database the marts are published to. May contain a password: never log it."""
+        if self.database_url is not None and self.database_url.get_secret_value():
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.root / 'marts.db'}"
+
+    @cached_property
+    def ledger_database_url(self) -> str:
+        """SQLAlchemy URL of the ledger: beside the marts, but on SQLite a file of its own, so that neither waits for the other."""
+        if self.ledger_url is not None and self.ledger_url.get_secret_value():
+            return self.ledger_url.get_secret_value()
+        return f"sqlite:///{self.root / 'ledger.db'}" if self.marts_url.startswith("sqlite") else self.marts_url
+
+    @property
+    def uses_local_s3(self) -> bool:
+        """Whether the landing zone is served by the program itself over `HOME/s3`."""
+        return self.s3_endpoint_url in (None, "", "local")
+
+    @cached_property
+    def landing_bucket(self) -> str:
+        """Bucket of the landing zone."""
+        return urlsplit(self.landing).netloc
+
+    @cached_property
+    def landing_prefix(self) -> str:
+        """Key prefix of the landing zone, with a trailing slash, or empty."""
+        path = urlsplit(self.landing).path.strip("/")
+        return f"{path}/" if path else ""
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of Dagster's instance, kept across starts."""
+        return self.root / "dagster"
+
+    @property
+    def reports_uri(self) -> str:
+        """Folder of the HTML reports."""
+        return f"{self.lake_uri}/reports"
