@@ -1,0 +1,200 @@
+"""Where transformations run: starting, reaching and stopping the engine that the setting `SALESMART_SPARK` names.
+
+Whatever the engine, it is reached over Spark Connect at one address, so the code above sees no difference. Apache Spark
+runs in a process of its own, so that it can live beside Sail and dies with the process that started it.
+Belongs here: engines and sessions. Does not belong here: what is computed with them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from salesmart_assets.errors import Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Kind = Literal["sail", "spark", "connect"]
+
+SESSION_CONFIG = {"spark.sql.session.timeZone": "UTC"}
+"""What every session is set to: times are UTC on all engines, whatever the machine's zone."""
+
+_MASTER = re.compile(r"^(local(\[[^\]]+\])?|spark://.+)$")
+_QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR"}
+_LOCAL = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    # 200 shuffle partitions, Spark's default, are for clusters: on one machine most of them would be empty.
+    "spark.sql.shuffle.partitions": str(max(4, os.cpu_count() or 1)),
+}
+# The server prints its port and then lives until its standard input closes: also when the parent is killed.
+_SERVER = """
+import json, sys
+from pyspark import SparkConf, SparkContext
+from pyspark.sql import SparkSession
+config = json.loads(sys.argv[1])
+session = SparkSession(SparkContext.getOrCreate(SparkConf().setAll(list(config.items()))))
+service = getattr(session._jvm.org.apache.spark.sql.connect.service, "SparkConnectService$")
+print("port", getattr(service, "MODULE$").localPort(), flush=True)
+sys.stdin.read()
+session.stop()
+"""
+
+
+class Engine:
+    """A running engine and the address under which it is reached.
+
+    `kind` is `sail` (LakeSail's engine in this process), `spark` (Apache Spark, started by us with a given master) or
+    `connect` (somebody else's Spark Connect server, which `stop` leaves alone). `remote` is its `sc://` address.
+    """
+
+    __slots__ = ("_lock", "_server", "_session", "kind", "remote")
+
+    def __init__(self, kind: Kind, remote: str, server: Any = None) -> None:
+        self.kind: Kind = kind
+        self.remote = remote
+        self._server = server
+        self._session: SparkSession | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def start(cls, setting: str) -> Engine:
+        """Start the engine that `setting` names: `sail`, `local[N]`, `spark://host:port`, or reach `sc://host:port`.
+
+        Raises `UsageError` for anything else and `Unreachable` when Apache Spark cannot be started.
+        """
+        if setting == "sail":
+            return cls._sail()
+        if setting.startswith("sc://"):
+            return cls("connect", setting)
+        if _MASTER.match(setting):
+            return cls._spark(setting)
+        raise UsageError(f"SALESMART_SPARK={setting} names no engine: use sail, local[*], spark://host:7077 or sc://host:15002.")
+
+    @classmethod
+    def _sail(cls) -> Engine:
+        os.environ.setdefault("RUST_LOG", "error")
+        from pysail.spark import SparkConnectServer
+
+        server = SparkConnectServer("127.0.0.1", 0)
+        server.start(background=True)
+        address = server.listening_address
+        if address is None:
+            raise Unreachable("Sail started but listens on no port: look at the messages above, then try again.")
+        return cls("sail", f"sc://{address[0]}:{address[1]}", server)
+
+    @classmethod
+    def _spark(cls, master: str) -> Engine:
+        config = {
+            "spark.app.name": "salesmart",
+            "spark.master": master,
+            "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+            "spark.connect.grpc.binding.address": "127.0.0.1",
+            "spark.connect.grpc.binding.port": "0",
+            **SESSION_CONFIG,
+            **_QUIET,
+            **(_LOCAL if master.startswith("local") else {}),
+        }
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_CONNECT_", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE"))}
+        environment["PYSPARK_PYTHON"] = sys.executable
+        log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - lives as long as the server
+        server = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", _SERVER, json.dumps(config)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment,
+        )
+        process = _Process(server, log)
+        port = process.port()
+        if port is None:
+            reason = process.last_words()
+            process.stop()
+            raise Unreachable(
+                f"Apache Spark with master {master} did not start: {reason} It needs Java 17 or later (JAVA_HOME, or java on the PATH); "
+                "SALESMART_SPARK=sail needs none."
+            )
+        return cls("spark", f"sc://127.0.0.1:{port}", process)
+
+    def session(self) -> SparkSession:
+        """The engine's session, made at the first call; it may be used by many threads."""
+        with self._lock:
+            if self._session is None or self._session.is_stopped:
+                self._session = _connect(self.remote)
+            return self._session
+
+    def stop(self) -> None:
+        """End the session and what was started. Stopping twice is harmless."""
+        with self._lock:
+            if self._session is not None and not self._session.is_stopped:
+                self._session.stop()
+            self._session = None
+            if self._server is not None:
+                self._server.stop()
+                self._server = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+class _Process:
+    """The process that Apache Spark runs in."""
+
+    __slots__ = ("_log", "_process")
+
+    def __init__(self, process: subprocess.Popen[str], log: IO[str]) -> None:
+        self._process = process
+        self._log = log
+
+    def port(self) -> int | None:
+        """The port of the Spark Connect server, once it listens; None if the process ended before."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("port "):
+                return int(line.split()[1])
+        return None
+
+    def last_words(self) -> str:
+        """The last line the process wrote to its log."""
+        self._process.wait()
+        self._log.seek(0)
+        lines = [line.strip() for line in self._log if line.strip()]
+        return f"{lines[-1]}." if lines else "it said nothing."
+
+    def stop(self) -> None:
+        """Let the server end by itself; end it by force if it does not."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+
+def _connect(remote: str) -> SparkSession:
+    with warnings.catch_warnings():
+        # pyspark's client looks up optional and renamed parts of pandas, pyarrow and grpc as it is imported.
+        warnings.simplefilter("ignore")
+        from pyspark.sql import SparkSession
+
+        # `create` and not `getOrCreate`: that one gives any session of the process, perhaps another engine's.
+        session = SparkSession.builder.remote(remote).create()
+    for key, value in SESSION_CONFIG.items():
+        session.conf.set(key, value)
+    return session
