@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 
+from salesmart_assets.generate.arrow import Array, array
 from salesmart_assets.generate.chance import Ints, below, draw
 
 
@@ -49,10 +50,10 @@ FIRST_PRODUCT = 1
 class Assortment:
     """All products, in the order of their numbers; the first are the ones that sell best."""
 
-    names: pa.StringArray
+    names: Array
     groups: Ints
     base_cents: Ints
-    popularity: np.typing.NDArray[np.float64]
+    popularity: npt.NDArray[np.float64]
 
     @property
     def ids(self) -> Ints:
@@ -82,4 +83,4 @@ def assortment(seed: int, count: int, line_breaks: bool) -> Assortment:
     share = below(draw(seed, "product.price", numbers), 1_000_000) / 1_000_000
     # Cheap goods are the most; prices end in 9.
     cents = (lowest + (highest - lowest) * share**3).astype(np.int64) // 10 * 10 + 9
-    return Assortment(pa.array(list(names)), groups, cents, 1.0 / (numbers + 4.0) ** 0.9)
+    return Assortment(array(list(names)), groups, cents, np.asarray(1.0 / (numbers + 4.0) ** 0.9, dtype=np.float64))

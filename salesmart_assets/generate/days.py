@@ -15,10 +15,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import BinaryIO, cast
 
-import pyarrow as pa
-
 from salesmart_assets.contracts import Contract
 from salesmart_assets.errors import UsageError
+from salesmart_assets.generate.arrow import Array, columns_of
 from salesmart_assets.generate.columns import conform
 from salesmart_assets.generate.encode import SUFFIXES, CountingStream, Encoder, Format, encoding
 from salesmart_assets.generate.faults import choose, spoil_values
@@ -65,14 +64,13 @@ class Plan:
     def __post_init__(self) -> None:
         if self.rows is not None and self.size is not None:
             raise UsageError("rows and size both say how much to generate: give one of them.")
-        if self.days < 1 or (self.rows or 0) < 0 or (self.size is not None and self.size < 1):
-            raise UsageError("days and size must be at least 1, and rows at least 0.")
+        if (self.rows or 0) < 0 or (self.size is not None and self.size < 1):
+            raise UsageError("rows must be at least 0, and size at least 1 byte.")
         if not 0 <= self.faults <= 1:
             raise UsageError(f"faults is the share of rows to spoil, from 0 to 1, not {self.faults}.")
         if self.format not in SUFFIXES:
             raise UsageError(f"the format {self.format!r} is not known: use {', '.join(SUFFIXES)}.")
-        if self.first_day < EPOCH or self.days > (date(2100, 1, 1) - self.first_day).days:
-            raise UsageError(f"{self.days} days from {self.first_day} on can't be generated: stay between {EPOCH} and 2099-12-31.")
+        check_days(self.first_day, self.days)
 
     @property
     def usual_rows(self) -> int:
@@ -80,6 +78,14 @@ class Plan:
         if self.size is not None:
             return self.size * (5 if self.gzip and self.format != "parquet" else 1) // _LINE_BYTES[self.format]
         return DEFAULT_ROWS if self.rows is None else self.rows
+
+
+def check_days(first_day: date, days: int) -> None:
+    """Raise `UsageError` for days on which there is no chain."""
+    if days < 1:
+        raise UsageError(f"days must be at least 1, not {days}.")
+    if first_day < EPOCH or days > (date(2100, 1, 1) - first_day).days:
+        raise UsageError(f"{days} days from {first_day} on can't be generated: stay between {EPOCH} and 2099-12-31.")
 
 
 def parse_size(text: str) -> int:
@@ -109,7 +115,7 @@ def generate(plan: Plan, sink: Sink, contracts: Mapping[str, Contract]) -> Itera
         yield _write_sales(plan, sink, contracts["sales"], chain, day)
 
 
-def dimension_files(chain: World, day: date, *, full: bool) -> Iterator[tuple[str, Iterator[dict[str, pa.Array]]]]:
+def dimension_files(chain: World, day: date, *, full: bool) -> Iterator[tuple[str, Iterator[dict[str, Array]]]]:
     """The dimension files of a day, by source, as batches of columns; a source in which nothing changed has none."""
     number = day_number(day)
     if full:
@@ -127,7 +133,7 @@ def dimension_files(chain: World, day: date, *, full: bool) -> Iterator[tuple[st
     yield "customers", _customers(chain, chain.customer_numbers(number)[-chain.extent.new_customers :])
 
 
-def _customers(chain: World, numbers: range) -> Iterator[dict[str, pa.Array]]:
+def _customers(chain: World, numbers: range) -> Iterator[dict[str, Array]]:
     for start in range(0, len(numbers), BLOCK_ROWS):
         yield chain.customers(numbers[start : start + BLOCK_ROWS])
 
@@ -137,7 +143,7 @@ def file_name(source: str, day: date, kind: Format, *, part: str = "", compress:
     return f"{source}_{day.isoformat()}{part}{SUFFIXES[kind]}{'.gz' if compress else ''}"
 
 
-def _write_state(plan: Plan, sink: Sink, contract: Contract, day: date, batches: Iterator[dict[str, pa.Array]]) -> GeneratedFile:
+def _write_state(plan: Plan, sink: Sink, contract: Contract, day: date, batches: Iterator[dict[str, Array]]) -> GeneratedFile:
     name = file_name(contract.source, day, plan.format, compress=plan.gzip)
     rows = 0
     first = conform(next(batches), contract)
@@ -181,14 +187,14 @@ class _Sales:
         """Write the first `rows` rows of the day; returns the bytes written and the faults planted."""
         planted: Counter[str] = Counter()
         counted = CountingStream(stream)
-        schema = conform(_columns(self.till.rows(0, 1)), self.contract).schema
+        schema = conform(columns_of(self.till.rows(0, 1)), self.contract).schema
         with encoding(cast(BinaryIO, counted), self.plan.format, self.contract, schema, compress=self.plan.gzip) as encoder:
             for block in range(-(-rows // BLOCK_ROWS)):
                 planted += self._write_block(encoder, block, min(BLOCK_ROWS, rows - block * BLOCK_ROWS))
         return counted.count, planted
 
     def _write_block(self, encoder: Encoder, block: int, count: int) -> Counter[str]:
-        batch = conform(_columns(self.till.rows(block, count)), self.contract)
+        batch = conform(columns_of(self.till.rows(block, count)), self.contract)
         if not self.plan.faults:
             encoder.write(batch)
             return Counter()
@@ -210,7 +216,3 @@ class _Sales:
 
     def _bytes_of(self, rows: int) -> int:
         return self.write(cast(BinaryIO, _CountOnly()), rows)[0]
-
-
-def _columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
-    return dict(zip(batch.schema.names, batch.columns, strict=True))

@@ -19,11 +19,13 @@ import pyarrow.compute as pc
 
 from salesmart_assets.contracts import Contract
 from salesmart_assets.errors import UsageError
+from salesmart_assets.generate.arrow import Array, array, batch_of, columns_of, plain, with_values
+from salesmart_assets.generate.chance import Ints
 from salesmart_assets.generate.columns import conform
-from salesmart_assets.generate.days import GeneratedFile, dimension_files, file_name
+from salesmart_assets.generate.days import GeneratedFile, check_days, dimension_files, file_name
 from salesmart_assets.generate.encode import Format, encoding
 from salesmart_assets.generate.faults import choose, spoil_values
-from salesmart_assets.generate.receipts import BLOCK_ROWS, open_till
+from salesmart_assets.generate.receipts import open_till
 from salesmart_assets.generate.sinks import Sink
 from salesmart_assets.generate.world import FIRST_STORE, World, dates, day_number, world
 
@@ -31,6 +33,7 @@ FIRST_TRAINEE = 800_000
 """Trainees are numbered from here on, by the day they begin."""
 _TRAINEES_KNOWN = 30
 _BAD_ROWS = 0.01
+_LEAST_ROWS, _MOST_ROWS = 50, 90_000
 # Sales by weekday, Monday first, in per cent of the rows asked for.
 _WEEK = (85, 80, 90, 95, 115, 135, 100)
 _FORMATS: tuple[tuple[Format, bool], ...] = (("csv", False), ("csv", False), ("json", True), ("parquet", False), ("csv", False))
@@ -78,9 +81,9 @@ class _Day:
     def sales(self, rows: int) -> Iterator[GeneratedFile]:
         """The sales files of the day."""
         phase, trainee = self.day.toordinal() % 3, FIRST_TRAINEE + day_number(self.day)
-        day_rows = max(rows * _WEEK[self.day.weekday()] // 100, 40)
-        whole = _with_trainee(open_till(self.chain, self.day).rows(0, min(day_rows, BLOCK_ROWS)), self.chain, self.day)
-        batch = conform(dict(zip(whole.schema.names, whole.columns, strict=True)), self.contracts["sales"])
+        day_rows = rows * _WEEK[self.day.weekday()] // 100
+        whole = _with_trainee(open_till(self.chain, self.day).rows(0, day_rows), self.chain, self.day)
+        batch = conform(columns_of(whole), self.contracts["sales"])
         # The last tenth is for the special file of the day, the rest is shared by the tills' files.
         special = batch.slice(batch.num_rows - batch.num_rows // 10)
         usual = batch.slice(0, batch.num_rows - special.num_rows)
@@ -92,7 +95,7 @@ class _Day:
             content, planted = self._spoilt(part, rows_here, kind, compress)
             if part == 0:
                 first = name, content, rows_here.num_rows
-            if pc.any(pc.equal(rows_here.column("sales_person_id"), trainee)).as_py():
+            if trainee in rows_here.column("sales_person_id").to_pylist():
                 planted = (*planted, f"unknown seller {trainee}, announced a day later")
             yield self.put("sales", name, content, rows_here.num_rows, *planted)
         yield from self._special(phase, special, first)
@@ -133,11 +136,12 @@ def generate_demo(
 ) -> Iterator[GeneratedFile]:
     """Write demo days to the sink and tell of each file when it is there, with what is wrong in it.
 
-    `rows` is the number of sales lines on a usual day (at least 40); Saturdays have more. The first day has every dimension in
+    `rows` is the number of sales lines on a usual day (50 to 90,000); Saturdays have more. The first day has every dimension in
     full. Three days in a row show every fault. Raises `UsageError` for a number of days or rows that can't be made.
     """
-    if days < 1 or not 40 <= rows <= BLOCK_ROWS * 2 // 3:
-        raise UsageError(f"a demo has at least one day, and 40 to {BLOCK_ROWS * 2 // 3} rows a day.")
+    check_days(first_day, days)
+    if not _LEAST_ROWS <= rows <= _MOST_ROWS:
+        raise UsageError(f"a demo day has {_LEAST_ROWS} to {_MOST_ROWS} rows, not {rows}: for more use the generator without a demo.")
     chain = world(seed, rows, line_breaks=True)
     for offset in range(days):
         day = _Day(sink, contracts, chain, first_day + timedelta(days=offset))
@@ -148,29 +152,26 @@ def generate_demo(
 def _with_trainee(batch: pa.RecordBatch, chain: World, day: date) -> pa.RecordBatch:
     """The batch, with the first lines of a store given to the trainee who begins there that day."""
     number = day_number(day)
-    stores = batch.column("store_id").dictionary_decode()
+    stores = plain(batch.column("store_id"))
     there = np.flatnonzero(stores.to_numpy() == FIRST_STORE + number % chain.extent.stores)[:5]
     there = there if len(there) else np.array([0])
-    mask = np.zeros(batch.num_rows, dtype=bool)
-    mask[there] = True
-    sellers = batch.column("sales_person_id").dictionary_decode()
-    place = batch.schema.get_field_index("sales_person_id")
-    fresh = pc.replace_with_mask(sellers, mask, pa.array([FIRST_TRAINEE + number] * len(there), pa.int64()))
-    return batch.set_column(place, "sales_person_id", fresh)
+    columns = columns_of(batch)
+    columns["sales_person_id"] = with_values(columns["sales_person_id"], there, array([FIRST_TRAINEE + number] * len(there)))
+    return batch_of(columns)
 
 
-def _trainees(chain: World, days: np.typing.NDArray[np.int64]) -> dict[str, pa.Array]:
+def _trainees(chain: World, days: Ints) -> dict[str, Array]:
     """The trainees who began on the given days, as rows of the sales team."""
     team = chain.team
     ids = FIRST_TRAINEE + days
     store = days % chain.extent.stores
     return {
-        "sales_person_id": pa.array(ids),
+        "sales_person_id": array(ids),
         "first_name": chain.people.first_names("seller", ids),
         "last_name": chain.people.last_names("seller", ids),
-        "manager_id": pa.array(team.first_store_manager + store + 1),
-        "is_manager": pa.array(np.zeros(len(ids), dtype=bool)),
-        "store_id": pa.array(store + FIRST_STORE),
+        "manager_id": array(team.first_store_manager + store + 1),
+        "is_manager": array(np.zeros(len(ids), dtype=bool)),
+        "store_id": array(store + FIRST_STORE),
         "address": chain.people.addresses("seller", ids),
         "pincode": chain.people.codes("seller", ids),
         "joining_date": dates(days),

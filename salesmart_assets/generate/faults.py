@@ -8,12 +8,13 @@ function of (seed, day, block, ratio).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from salesmart_assets.contracts import Contract
+from salesmart_assets.generate.arrow import Array, array, batch_of, buffer, columns_of, plain, with_values
 from salesmart_assets.generate.chance import Ints, bits, words
 from salesmart_assets.generate.world import money
 
@@ -36,11 +37,11 @@ NOT_A_CONTRACT_FAULT = frozenset({"unknown seller", "unknown customer"})
 """Faults that a contract lets pass: the fact keeps such rows with the unknown member's key."""
 _SPOILT_CELLS = {BAD_DATE: ("sales_date", "2026-13-45"), TEXT_IN_QUANTITY: ("quantity", "two")}
 
-Plan = dict[str, Ints]
+FaultPlan: TypeAlias = dict[str, Ints]
 """The rows of a block to spoil, by the fault's name."""
 
 
-def choose(seed: int, day: int, block: int, rows: int, ratio: float, names: list[str], *, as_text: bool) -> Plan:
+def choose(seed: int, day: int, block: int, rows: int, ratio: float, names: list[str], *, as_text: bool) -> FaultPlan:
     """Which of a block's rows get which fault. `names` are the file's columns; `as_text` allows the faults of text files."""
     kinds = {**_TYPED, **(_TEXT if as_text else {})}
     possible = [kind for kind, needs in kinds.items() if set(needs) <= set(names)]
@@ -53,25 +54,20 @@ def choose(seed: int, day: int, block: int, rows: int, ratio: float, names: list
 
 def spoil_values(batch: pa.RecordBatch, plan: Mapping[str, Ints], contract: Contract) -> pa.RecordBatch:
     """The batch with the faults of the plan that typed columns can hold."""
-    columns = dict(zip(batch.schema.names, batch.columns))
+    columns = columns_of(batch)
 
-    def put(name: str, places: Ints, change: Callable[[Ints], pa.Array | Ints]) -> None:
-        values = columns[name]
-        if pa.types.is_dictionary(values.type):
-            values = values.dictionary_decode()
-        mask = np.zeros(len(values), dtype=bool)
-        mask[places] = True
+    def put(name: str, places: Ints, change: Callable[[Ints], Ints]) -> None:
+        values = plain(columns[name])
         if pa.types.is_decimal(values.type):
-            cents = np.frombuffer(values.buffers()[1], dtype=np.int64)[2 * values.offset :: 2][places]
-            fresh: pa.Array = money(np.asarray(change(cents), dtype=np.int64))
+            cents = buffer(values, 1, np.int64)[2 * values.offset :: 2][places]
+            columns[name] = with_values(values, places, money(change(cents)))
         else:
-            fresh = pa.array(change(places), values.type)
-        columns[name] = pc.replace_with_mask(values, mask, fresh)
+            columns[name] = with_values(values, places, array(change(places), values.type))
 
     for kind, places in plan.items():
         if kind == "negative price":
-            put("price", places, lambda cents: -cents - 1)
-            put("total_cost", places, lambda cents: -cents - 1)
+            put("price", places, lambda cents: -cents)
+            put("total_cost", places, lambda cents: -cents)
         elif kind == "wrong total":
             put("total_cost", places, lambda cents: cents + 100)
         elif kind == "quantity of zero":
@@ -83,37 +79,28 @@ def spoil_values(batch: pa.RecordBatch, plan: Mapping[str, Ints], contract: Cont
             put("customer_id", places, lambda rows: UNKNOWN_CUSTOMERS + rows % 99)
     # Last, because the faults above read the values.
     mandatory = [name for name in columns if name in contract.columns and not contract.columns[name].may_be_null]
+    emptied = plan.get("NULL in a mandatory column", np.empty(0, dtype=np.int64))
     for number, name in enumerate(mandatory):
-        emptied = plan.get("NULL in a mandatory column", np.empty(0, dtype=np.int64))
         places = emptied[emptied % len(mandatory) == number]
         if len(places):
-            values = columns[name]
-            values = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
-            mask = np.zeros(len(values), dtype=bool)
-            mask[places] = True
-            columns[name] = pc.if_else(pa.array(mask), pa.scalar(None, values.type), values)
-    return pa.RecordBatch.from_pydict(columns)
+            values = plain(columns[name])
+            columns[name] = with_values(values, places, array([None] * len(places), values.type))
+    return batch_of(columns)
 
 
-def spoil_cells(names: list[str], texts: list[pa.StringArray], plan: Mapping[str, Ints], quote: str) -> list[pa.StringArray]:
+def spoil_cells(names: list[str], texts: list[Array], plan: Mapping[str, Ints], quote: str) -> list[Array]:
     """The cells of a text file with the faults that one cell can hold; `quote` goes around a text."""
     spoilt = list(texts)
     for kind, (name, text) in _SPOILT_CELLS.items():
         if kind in plan:
             column = names.index(name)
-            spoilt[column] = _replaced(spoilt[column], plan[kind], [f"{quote}{text}{quote}"] * len(plan[kind]))
+            spoilt[column] = with_values(spoilt[column], plan[kind], array([f"{quote}{text}{quote}"] * len(plan[kind])))
     return spoilt
 
 
-def spoil_rows(rows: pa.StringArray, plan: Mapping[str, Ints], edits: Mapping[str, Callable[[str], str]]) -> pa.StringArray:
+def spoil_rows(rows: Array, plan: Mapping[str, Ints], edits: Mapping[str, Callable[[str], str]]) -> Array:
     """The rows of a text file with the faults that only a whole row can hold."""
     for kind, edit in edits.items():
         if kind in plan:
-            rows = _replaced(rows, plan[kind], [edit(row) for row in rows.take(pa.array(plan[kind])).to_pylist()])
+            rows = with_values(rows, plan[kind], array([edit(str(row)) for row in rows.take(array(plan[kind])).to_pylist()]))
     return rows
-
-
-def _replaced(texts: pa.StringArray, places: Ints, fresh: list[str]) -> pa.StringArray:
-    mask = np.zeros(len(texts), dtype=bool)
-    mask[places] = True
-    return pc.replace_with_mask(texts, mask, pa.array(fresh, pa.string()))

@@ -12,8 +12,8 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from salesmart_assets.generate.arrow import Array, array, as_text, batch_of, joined, looked_up
 from salesmart_assets.generate.assortment import GROUPS
 from salesmart_assets.generate.chance import Ints, below, bits, draw, slots, words
 from salesmart_assets.generate.world import FIRST_STORE, World, dates, day_number, money
@@ -79,35 +79,29 @@ class Till:
         cents = (self.price_cents[lag[receipt], product] * (100 - _DISCOUNTS[bits(item, 22, 6)]) + 50) // 100
         line = np.arange(count, dtype=np.int64) - starts[receipt] + 1
 
-        def of_receipt(values: pa.Array) -> pa.DictionaryArray:
-            return pa.DictionaryArray.from_arrays(pa.array(receipt), values)
-
-        def coded(codes: Ints, values: pa.Array) -> pa.DictionaryArray:
-            return pa.DictionaryArray.from_arrays(pa.array(codes[receipt].astype(np.int32)), values)
-
         stores = np.arange(self.world.extent.stores, dtype=np.int64) + FIRST_STORE
         tills = [f"{number}-{place:02d}" for number in stores.tolist() for place in range(1, _TILLS + 1)]
         columns = {
-            "customer_id": of_receipt(pa.array(customer + self.first_customer)),
-            "store_id": coded(store, pa.array(stores)),
-            "product_name": pa.DictionaryArray.from_arrays(pa.array(product.astype(np.int32)), self.world.goods.names),
-            "sales_date": coded(lag, dates(day_number(self.day) - np.arange(_LAGS, dtype=np.int64))),
-            "sales_person_id": of_receipt(pa.array(seller)),
+            "customer_id": looked_up(receipt, array(customer + self.first_customer)),
+            "store_id": looked_up(store[receipt], array(stores)),
+            "product_name": looked_up(product, self.world.goods.names),
+            "sales_date": looked_up(lag[receipt], dates(day_number(self.day) - np.arange(_LAGS, dtype=np.int64))),
+            "sales_person_id": looked_up(receipt, array(seller)),
             "price": money(cents),
-            "quantity": pa.array(quantity),
+            "quantity": array(quantity),
             "total_cost": money(cents * quantity),
-            "transaction_id": of_receipt(self._numbers(block, receipts)),
-            "line_number": pa.array(line),
-            "product_id": pa.DictionaryArray.from_arrays(pa.array(product.astype(np.int32)), pa.array(self.world.goods.ids)),
-            "payment_mode": coded(payment, pa.array(PAYMENT_MODES)),
-            "pos_id": coded(till, pa.array(tills)),
+            "transaction_id": looked_up(receipt, self._numbers(block, receipts)),
+            "line_number": array(line),
+            "product_id": looked_up(product, array(self.world.goods.ids)),
+            "payment_mode": looked_up(payment[receipt], array(PAYMENT_MODES)),
+            "pos_id": looked_up(till[receipt], array(tills)),
         }
-        return pa.RecordBatch.from_pydict(columns)
+        return batch_of(columns)
 
-    def _numbers(self, block: int, receipts: int) -> pa.StringArray:
+    def _numbers(self, block: int, receipts: int) -> Array:
         """Receipt numbers: unique over all days and stores, because they begin with the batch date."""
         first = int(self.day.strftime("%Y%m%d")) * _RECEIPTS_A_DAY + block * BLOCK_ROWS + 1
-        return pc.binary_join_element_wise("R", pc.cast(pa.array(np.arange(first, first + receipts)), pa.string()), "")
+        return joined("R", as_text(array(np.arange(first, first + receipts))))
 
 
 def open_till(world: World, day: date) -> Till:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from salesmart_assets.generate.arrow import Array, array
 from salesmart_assets.generate.assortment import GROUPS, Assortment, assortment
 from salesmart_assets.generate.chance import Ints, below, draw
 from salesmart_assets.generate.people import People, people
@@ -29,17 +30,17 @@ def day_number(day: date) -> int:
     return (day - EPOCH).days
 
 
-def money(cents: Ints) -> pa.Decimal128Array:
+def money(cents: Ints) -> Array:
     """Cents as decimal128(18,2), without a float on the way."""
     words = np.empty((len(cents), 2), dtype=np.int64)
     words[:, 0] = cents
     words[:, 1] = cents >> 63
-    return pa.Array.from_buffers(pa.decimal128(18, 2), len(cents), [None, pa.py_buffer(words)])
+    return pa.Array.from_buffers(pa.decimal128(18, 2), len(cents), [None, pa.py_buffer(words.data)])
 
 
-def dates(days: Ints, missing: npt.NDArray[np.bool_] | None = None) -> pa.Date32Array:
+def dates(days: Ints, missing: npt.NDArray[np.bool_] | None = None) -> Array:
     """Days since `EPOCH` as date32; NULL where `missing`."""
-    return pa.array((days + (EPOCH.toordinal() - _UNIX)).astype(np.int32), mask=missing).cast(pa.date32())
+    return array((days + (EPOCH.toordinal() - _UNIX)).astype(np.int32), missing=missing).cast(pa.date32())
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class World:
         cents = self.goods.base_cents * (100 + swing + rise) // 100
         return np.maximum(cents // 10 * 10 + 9, 9)
 
-    def products(self, day: int, *, changed_only: bool = False) -> dict[str, pa.Array]:
+    def products(self, day: int, *, changed_only: bool = False) -> dict[str, Array]:
         """The products on a day, or those that changed on it."""
         step, since = self._price_step(day)
         chosen = np.flatnonzero(since == day) if changed_only else np.arange(len(step))
@@ -130,31 +131,31 @@ class World:
         keeps = np.array([group.keeps for group in GROUPS])[groups]
         cost = self.goods.base_cents[chosen] * (55 + below(draw(self.seed, "product.margin", ids), 25)) // 100
         return {
-            "product_id": pa.array(ids),
-            "name": self.goods.names.take(pa.array(chosen)),
-            "category": pa.array([GROUPS[group].name for group in groups], pa.string()),
+            "product_id": array(ids),
+            "name": self.goods.names.take(array(chosen)),
+            "category": array([GROUPS[group].name for group in groups], pa.string()),
             "price": money(cents),
             "cost": money(np.minimum(cost, cents)),
-            "stock_on_hand": pa.array(below(draw(self.seed, "product.stock", ids, step), 900)),
+            "stock_on_hand": array(below(draw(self.seed, "product.stock", ids, step), 900)),
             "expiry_date": dates(since + keeps, keeps == 0),
             "effective_date": dates(since),
         }
 
     # Stores --------------------------------------------------------------------------------------------------------
 
-    def stores(self) -> dict[str, pa.Array]:
+    def stores(self) -> dict[str, Array]:
         """The stores; they do not change."""
         ids = np.arange(self.extent.stores, dtype=np.int64) + FIRST_STORE
         opened = -1 - below(draw(self.seed, "store.opened", ids), 3_650)
         managers = self.team.ids[self.team.first_store_manager : self.team.first_seller]
         stars = 30 + below(draw(self.seed, "store.stars", ids), 20)
         return {
-            "store_id": pa.array(ids),
+            "store_id": array(ids),
             "address": self.people.addresses("store", ids),
             "store_pincode": self.people.codes("store", ids),
             "store_manager_name": self.people.full_names("seller", managers),
             "store_opening_date": dates(opened),
-            "reviews": pa.array([f"{star // 10}.{star % 10} of 5 stars" for star in stars.tolist()], pa.string()),
+            "reviews": array([f"{star // 10}.{star % 10} of 5 stars" for star in stars.tolist()], pa.string()),
             "effective_date": dates(opened),
         }
 
@@ -170,7 +171,7 @@ class World:
         away = (team.home + 1 + away) % self.extent.stores
         return np.where((team.moves_every > 0) & (step % 2 == 1), away, team.home), since
 
-    def sellers(self, day: int, *, changed_only: bool = False) -> dict[str, pa.Array]:
+    def sellers(self, day: int, *, changed_only: bool = False) -> dict[str, Array]:
         """The sales team on a day, or those who moved store on it."""
         team = self.team
         store, since = self.seller_stores(day)
@@ -182,12 +183,12 @@ class World:
         chosen = np.flatnonzero(since == day) if changed_only else np.arange(len(store))
         ids = team.ids[chosen]
         return {
-            "sales_person_id": pa.array(ids),
+            "sales_person_id": array(ids),
             "first_name": self.people.first_names("seller", ids),
             "last_name": self.people.last_names("seller", ids),
-            "manager_id": pa.array(manager[chosen] + 1, mask=manager[chosen] < 0),
-            "is_manager": pa.array(chosen < team.first_seller),
-            "store_id": pa.array(store[chosen] + FIRST_STORE, mask=store[chosen] < 0),
+            "manager_id": array(manager[chosen] + 1, missing=manager[chosen] < 0),
+            "is_manager": array(chosen < team.first_seller),
+            "store_id": array(store[chosen] + FIRST_STORE, missing=store[chosen] < 0),
             "address": self.people.addresses("seller", ids),
             "pincode": self.people.codes("seller", ids),
             "joining_date": dates(joined[chosen]),
@@ -201,13 +202,13 @@ class World:
         gone = self.extent.new_customers * (day + 1)
         return range(gone + 1, gone + self.extent.customers + 1)
 
-    def customers(self, numbers: range) -> dict[str, pa.Array]:
+    def customers(self, numbers: range) -> dict[str, Array]:
         """The customers of some consecutive numbers."""
         ids = np.arange(numbers.start, numbers.stop, dtype=np.int64)
         late = ids - self.extent.customers - 1
         joined = np.where(late >= 0, late // self.extent.new_customers, -1 - below(draw(self.seed, "customer.joined", ids), 2_500))
         return {
-            "customer_id": pa.array(ids),
+            "customer_id": array(ids),
             "first_name": self.people.first_names("customer", ids),
             "last_name": self.people.last_names("customer", ids),
             "address": self.people.addresses("customer", ids, line_breaks=self.line_breaks),
