@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-BRIDGE_SCHEMA = pa.schema(
+BRIDGE_SCHEMA: pa.Schema = pa.schema(
     [
         pa.field("sales_date", pa.date32()),
         pa.field("manager_id", pa.int64()),

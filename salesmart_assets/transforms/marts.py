@@ -103,18 +103,15 @@ def customer_mart(
             "segment": segment,
         }
     )
-    percent = {
-        name: _by_policy(policies, lambda p, name=name: F.lit(getattr(p, f"{name}_percent"))) for name in ("loyal", "regular", "occasional")
-    }
-    valid_days = _by_policy(policies, lambda p: F.lit(p.valid_days))
+    percent = (
+        F.when(F.col("segment") == "loyal", _by_policy(policies, lambda p: F.lit(p.loyal_percent)))
+        .when(F.col("segment") == "regular", _by_policy(policies, lambda p: F.lit(p.regular_percent)))
+        .otherwise(_by_policy(policies, lambda p: F.lit(p.occasional_percent)))
+    )
+    valid_days = F.coalesce(_by_policy(policies, lambda p: F.lit(p.valid_days)), F.lit(0)).cast("int")
     rows = rows.withColumns(
-        {
-            "coupon_percent": F.when(F.col("segment") == "loyal", percent["loyal"])
-            .when(F.col("segment") == "regular", percent["regular"])
-            .otherwise(percent["occasional"]),
-            "coupon_expiry": F.date_add(F.last_day("sales_month"), F.coalesce(valid_days, F.lit(0)).cast("int")),
-        }
-    ).withColumn("coupon_percent", F.coalesce(F.col("coupon_percent"), F.lit(0)))
+        {"coupon_percent": F.coalesce(percent, F.lit(0)), "coupon_expiry": F.date_add(F.last_day("sales_month"), valid_days)}
+    )
     rows = _with_coupon_code(rows, secret)
     shown = {"full_name": _full_name(), "address": F.col("address"), "phone_number": F.col("phone_number")}
     return as_table(as_of(rows, "customer_id", "_as_of", dim_customer, "customer_id", shown), table)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import warnings
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, final
 
 from salesmart_assets.errors import Unreachable, UsageError
 
@@ -50,6 +50,7 @@ session.stop()
 """
 
 
+@final
 class Engine:
     """A running engine and the address under which it is reached.
 
@@ -63,7 +64,7 @@ class Engine:
         self.kind: Kind = kind
         self.remote = remote
         self._server = server
-        self._session: SparkSession | None = None
+        self._session: Any = None  # a Connect session: the class that pyspark declares lacks `is_stopped`
         self._lock = threading.Lock()
 
     @classmethod
@@ -131,7 +132,8 @@ class Engine:
         with self._lock:
             if self._session is None or self._session.is_stopped:
                 self._session = _connect(self.remote)
-            return self._session
+            session: SparkSession = self._session
+            return session
 
     def stop(self) -> None:
         """End the session and what was started. Stopping twice is harmless."""
@@ -194,7 +196,7 @@ def _connect(remote: str) -> SparkSession:
         from pyspark.sql import SparkSession
 
         # `create` and not `getOrCreate`: that one gives any session of the process, perhaps another engine's.
-        session = SparkSession.builder.remote(remote).create()
+        session: SparkSession = SparkSession.builder.remote(remote).create()
     for key, value in SESSION_CONFIG.items():
         session.conf.set(key, value)
     return session

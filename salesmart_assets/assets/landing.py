@@ -1,0 +1,40 @@
+"""Landing: the S3 objects of a batch, entered in the ledger."""
+
+from __future__ import annotations
+
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+
+from salesmart_assets.assets.step import OWNER, PARTITIONS, run_step
+from salesmart_assets.batch import landing
+from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.contracts import SOURCES
+from salesmart_assets.resources import PlatformResource
+
+
+def raw_asset(source: str) -> AssetsDefinition:
+    """The objects of one source that belong to a batch date."""
+
+    def register(platform: Platform, run: Run) -> Report:
+        files = landing.register(platform, source, run)
+        return Report(bytes=sum(f.size for f in files), facts={"files": len(files), "keys": [f.key for f in files]})
+
+    @asset(
+        name=f"raw_{source}",
+        group_name="landing",
+        partitions_def=PARTITIONS,
+        kinds={"s3"},
+        owners=[OWNER],
+        tags={"source": source},
+        description=(
+            f"Objects of the source `{source}` that landed for the batch date: one row of the ledger for each, with bucket, key, "
+            "size and identity. An object that was overwritten is a new identity, which supersedes the old one."
+        ),
+        metadata={"grain": "one S3 object"},
+    )
+    def raw(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+        return run_step(context, platform, register)
+
+    return raw
+
+
+landing_assets = [raw_asset(source) for source in SOURCES]

@@ -1,0 +1,61 @@
+"""The marts, and their publication to the database."""
+
+from __future__ import annotations
+
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+
+from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, run_step, table_metadata
+from salesmart_assets.batch import marts, publication
+from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
+from salesmart_assets.resources import PlatformResource
+
+_DEPS = {
+    "customer_mart": ["daily_customer_sales", "dim_customer"],
+    "sales_team_mart": ["daily_seller_sales", "dim_sales_person"],
+    "manager_mart": ["daily_seller_sales", "dim_sales_person"],
+}
+_DOCS = {
+    "customer_mart": "Each customer's month: what was spent, how consistently, and the coupon for the next purchase.",
+    "sales_team_mart": "Each seller's month in each store: sales, rank, and the incentive of the store's top seller (1 % of their own sales).",
+    "manager_mart": "Each manager's month: what the direct team and everybody below sold, as the team stood on the day of each sale.",
+}
+
+
+def mart_asset(name: str) -> AssetsDefinition:
+    """One mart."""
+
+    @asset(
+        name=name,
+        deps=_DEPS[name],
+        group_name="marts",
+        partitions_def=PARTITIONS,
+        kinds={"delta", "pyspark"},
+        owners=[OWNER],
+        description=f"{_DOCS[name]} Months that the batch touches are computed whole and replaced.",
+        metadata=table_metadata(TABLES[name]),
+    )
+    def mart(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+        return run_step(context, platform, lambda opened, run: marts.build_mart(opened, name, run))
+
+    return mart
+
+
+@asset(
+    name="mart_publication",
+    deps=[*MARTS, *DIMENSIONS, "rejected_rows"],
+    group_name="marts",
+    partitions_def=PARTITIONS,
+    kinds={"mysql"},
+    owners=[OWNER],
+    description=(
+        "The marts and dimensions as readers see them in the database: all stale slices are switched in one transaction, after rows "
+        "and sums were verified. Then the batch's files are done, and archived."
+    ),
+    metadata={"grain": "one slice (a month of a mart, a whole dimension) made visible"},
+)
+def mart_publication(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+    """Publish what is stale."""
+    return run_step(context, platform, publication.publish)
+
+
+mart_assets = [*(mart_asset(n) for n in MARTS), mart_publication]

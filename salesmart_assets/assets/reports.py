@@ -1,0 +1,40 @@
+"""The reports: pages for people, made from the lake."""
+
+from __future__ import annotations
+
+from dagster import AssetExecutionContext, MaterializeResult, asset
+
+from salesmart_assets.assets.step import OWNER, PARTITIONS, run_step
+from salesmart_assets.batch import reporting
+from salesmart_assets.resources import PlatformResource
+
+
+@asset(
+    deps=["mart_publication"],
+    group_name="reports",
+    partitions_def=PARTITIONS,
+    kinds={"html"},
+    owners=[OWNER],
+    description="The day on one page: sales, leaders and incentives, price changes, expiring stock, and what was wrong with the data.",
+    metadata={"grain": "one page per batch date"},
+)
+def daily_report(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+    """Write the day's page."""
+    return run_step(context, platform, reporting.write_daily)
+
+
+@asset(
+    deps=["mart_publication"],
+    group_name="reports",
+    partitions_def=PARTITIONS,
+    kinds={"html"},
+    owners=[OWNER],
+    description="The month on one page, for each month whose marts changed: stores, sellers and their incentives, customers, teams.",
+    metadata={"grain": "one page per month"},
+)
+def monthly_report(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+    """Write the pages of the months that changed."""
+    return run_step(context, platform, reporting.write_monthly)
+
+
+report_assets = [daily_report, monthly_report]

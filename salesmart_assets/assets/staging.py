@@ -1,0 +1,56 @@
+"""Staging: contract-clean rows of each source, and every row that was not clean."""
+
+from __future__ import annotations
+
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+
+from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, run_step, table_metadata
+from salesmart_assets.batch import staging
+from salesmart_assets.contracts import SOURCES
+from salesmart_assets.contracts.tables import REJECTED_ROWS, staging_name
+from salesmart_assets.resources import PlatformResource
+
+
+def staging_asset(source: str) -> AssetsDefinition:
+    """The clean rows of one source."""
+    name = staging_name(source)
+
+    @asset(
+        name=name,
+        deps=[f"raw_{source}"],
+        group_name="staging",
+        partitions_def=PARTITIONS,
+        kinds={"delta", "parquet"},
+        owners=[OWNER],
+        tags={"source": source},
+        description=(
+            f"Rows of the `{source}` files that keep their contract, typed, each with the file and row it came from. "
+            "A bad row never costs a good one: it is in `rejected_rows`, with its reasons."
+        ),
+        metadata=table_metadata(TABLES[name]),
+    )
+    def staged(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+        return run_step(context, platform, lambda opened, run: staging.stage(opened, source, run))
+
+    return staged
+
+
+@asset(
+    name=REJECTED_ROWS.name,
+    deps=[staging_name(source) for source in SOURCES],
+    group_name="staging",
+    partitions_def=PARTITIONS,
+    kinds={"delta", "parquet"},
+    owners=[OWNER],
+    description=(
+        "Every row that broke its contract, kept with its raw text, its file and row number, and all the rules it broke. "
+        "Nothing is dropped: `salesmart rejects` lists them."
+    ),
+    metadata=table_metadata(REJECTED_ROWS),
+)
+def rejected_rows(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+    """Commit the rejections of the batch's files."""
+    return run_step(context, platform, staging.keep_rejections)
+
+
+staging_assets = [*(staging_asset(source) for source in SOURCES), rejected_rows]

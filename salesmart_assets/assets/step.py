@@ -1,0 +1,107 @@
+"""What every asset shares: the partitions, how a step is run, and what it shows in the UI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from time import monotonic
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    DailyPartitionsDefinition,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    RetryRequested,
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+)
+
+from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.batch.progress import StepEvent, emit
+from salesmart_assets.contracts import Table, build_tables, load_contracts
+from salesmart_assets.errors import Retryable, SalesmartError
+from salesmart_assets.resources import PlatformResource
+from salesmart_assets.settings import Settings
+
+OWNER = "team:retail-data"
+TAKE_TAG = "salesmart/take"
+"""Tag of a run that takes what is pending; a run without it, started by a person, rebuilds its batch."""
+PENDING = "pending"
+_RETRIES = 3
+_PAUSE_SECONDS = 5
+
+# Only files are read here: the package's contracts, and the user's own where SALESMART_CONTRACTS names a folder.
+SETTINGS = Settings.load()
+TABLES = build_tables(load_contracts(SETTINGS.contracts))
+PARTITIONS = DailyPartitionsDefinition(start_date=SETTINGS.first_batch_date.isoformat(), end_offset=1, timezone="UTC")
+
+
+def column_schema(table: Table) -> TableSchema:
+    """A table's columns as the UI shows them."""
+    return TableSchema(
+        columns=[
+            TableColumn(
+                c.name,
+                c.type.name,
+                c.description,
+                constraints=TableColumnConstraints(nullable=c.nullable, unique=table.key == (c.name,)),
+                tags={"pii": ""} if c.pii else {},
+            )
+            for c in table.columns
+        ]
+    )
+
+
+def table_metadata(table: Table) -> dict[str, Any]:
+    """What the UI shows of a table before it was ever made."""
+    return {
+        "dagster/column_schema": column_schema(table),
+        "dagster/table_name": table.name,
+        "grain": table.grain,
+        "key": ", ".join(table.key),
+        "partitioned_by": ", ".join(table.partition_by) or "not partitioned",
+    }
+
+
+def run_step(context: AssetExecutionContext, platform: PlatformResource, step: Callable[[Platform, Run], Report]) -> MaterializeResult[None]:
+    """Run a step of the batch for the context's partition and show what it did.
+
+    A fault that may pass is tried again after a pause; for any other the step fails at once, with the cause and the cure
+    as the first line that people see.
+    """
+    run = Run(date.fromisoformat(context.partition_key), context.run_id, rebuild=context.run_tags.get(TAKE_TAG) != PENDING)
+    started = monotonic()
+    name = context.asset_key.to_user_string()
+    emit(StepEvent(name, context.partition_key))
+    try:
+        with platform.open(context.log.info) as opened:
+            report = step(opened, run)
+    except Retryable as error:
+        if context.retry_number < _RETRIES:
+            context.log.warning(f"{error} Trying again in {_PAUSE_SECONDS} s.")
+            raise RetryRequested(max_retries=_RETRIES, seconds_to_wait=_PAUSE_SECONDS) from error
+        raise Failure(str(error), allow_retries=False) from error
+    except SalesmartError as error:
+        raise Failure(str(error), allow_retries=False) from error
+    seconds = round(monotonic() - started, 3)
+    emit(StepEvent(name, context.partition_key, seconds, report.rows))
+    return MaterializeResult(metadata={"seconds": seconds, **_shown(report)})
+
+
+def _shown(report: Report) -> Mapping[str, Any]:
+    shown: dict[str, Any] = {"dagster/row_count": report.rows, "bytes": report.bytes}
+    if report.version is not None:
+        shown["delta_version"] = report.version
+    if report.slices:
+        shown["slices"] = MetadataValue.json(list(report.slices))
+    for name, value in report.facts.items():
+        if name == "preview":
+            shown[name] = MetadataValue.md(str(value))
+        elif isinstance(value, (int, float, str, bool)):
+            shown[name] = value
+        else:
+            shown[name] = MetadataValue.json(value)
+    return shown

@@ -1,0 +1,153 @@
+"""What the steps of a batch work with: the parts of one installation, each opened when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from salesmart_assets import faultpoints
+from salesmart_assets.contracts import Contract, Tables, build_tables, load_contracts
+from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
+from salesmart_assets.lake import Lake, Snapshot, engine
+from salesmart_assets.landing.zone import LandingZone, connect
+from salesmart_assets.ledger import Ledger
+from salesmart_assets.local.endpoint import LocalEndpoint
+from salesmart_assets.publish.database import open_database
+from salesmart_assets.publish.publisher import Publisher
+from salesmart_assets.settings import Settings
+from salesmart_assets.transforms.session import Engine
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a batch: `rebuild` reads its files again, else only what is pending is taken."""
+
+    batch_date: date
+    run_id: str
+    rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a step did, for people: rows and bytes written, and more facts by name."""
+
+    rows: int = 0
+    bytes: int = 0
+    version: int | None = None
+    slices: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass
+class Platform:
+    """The parts of one installation.
+
+    `zone` and `session` may be given from outside (Dagster's resources do); else they are opened as the settings say.
+    """
+
+    settings: Settings
+    say: Callable[[str], None] = lambda _: None
+    given_zone: Callable[[], LandingZone] | None = None
+    given_session: Callable[[], SparkSession] | None = None
+    _endpoint: LocalEndpoint | None = None
+    _engine: Engine | None = None
+
+    @cached_property
+    def contracts(self) -> dict[str, Contract]:
+        """The contracts, by source."""
+        return load_contracts(self.settings.contracts)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The schema of every table."""
+        return build_tables(self.contracts)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake, with all tables created."""
+        lake = Lake.open(self.settings, self.tables)
+        lake.create_tables()
+        return lake
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, with its tables created."""
+        ledger = Ledger(open_database(self.settings.ledger_database_url), self.settings.lease_seconds)
+        ledger.create()
+        return ledger
+
+    @cached_property
+    def marts(self) -> sa.Engine:
+        """The database of the marts."""
+        return open_database(self.settings.marts_url)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """The publisher of marts and dimensions, with the database's tables created."""
+        publisher = Publisher(self.marts, [self.tables[name] for name in (*DIMENSIONS, *MARTS)], on_step=faultpoints.reach)
+        publisher.ensure_schema()
+        return publisher
+
+    @cached_property
+    def zone(self) -> LandingZone:
+        """The landing zone."""
+        if self.given_zone is not None:
+            return self.given_zone()
+        if self.settings.uses_local_s3:
+            self._endpoint = local_endpoint(self.settings)
+        zone = connect(self.settings, self._endpoint)
+        zone.check()
+        return zone
+
+    @cached_property
+    def session(self) -> SparkSession:
+        """A session of the engine."""
+        if self.given_session is not None:
+            return self.given_session()
+        self._engine = Engine.start(self.settings.spark)
+        return self._engine.session()
+
+    @property
+    def reads_delta(self) -> bool:
+        """Whether the engine has a Delta reader of its own: Sail and Spark Connect servers do, a plain Apache Spark does not."""
+        return self.settings.spark == "sail" or self.settings.spark.startswith("sc://")
+
+    def frame(self, snapshot: Snapshot) -> DataFrame:
+        """The rows of a snapshot in the engine."""
+        return engine.read(self.session, snapshot, reads_delta=self.reads_delta)
+
+    def today(self) -> date:
+        """Today, in UTC."""
+        return datetime.now(timezone.utc).date()
+
+    def close(self) -> None:
+        """Stop what this platform started."""
+        if self._engine is not None:
+            self._engine.stop()
+        if self._endpoint is not None:
+            self._endpoint.stop()
+        for name in ("marts", "ledger"):
+            part = self.__dict__.get(name)
+            if part is not None:
+                (part if isinstance(part, sa.Engine) else part.engine).dispose()
+
+    def __enter__(self) -> Platform:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def local_endpoint(settings: Settings) -> LocalEndpoint:
+    """The local S3 endpoint of this home: the one that `salesmart dev` runs, where there is one, else a new one."""
+    if settings.s3_local_url:
+        return LocalEndpoint.attach(settings)
+    return LocalEndpoint.start(settings)

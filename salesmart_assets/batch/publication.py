@@ -1,0 +1,88 @@
+"""Publication: all stale slices of marts and dimensions become visible in the database at once; then the batch is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.batch.warehouse import WHOLE, month_of
+from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
+from salesmart_assets.faultpoints import reach
+from salesmart_assets.ledger import File
+from salesmart_assets.landing.zone import LandedObject, ObjectChanged, ObjectGone
+from salesmart_assets.publish.publisher import SliceLoad
+
+TABLE = "publication"
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    mart: str
+    name: str
+
+
+def publish(platform: Platform, run: Run) -> Report:
+    """Publish every stale slice, and every slice that the database lacks; then close and archive the finished files."""
+    with platform.ledger.writer.hold(waiting=platform.say) as lease:
+        snapshots = {name: platform.lake.snapshot(name) for name in (*DIMENSIONS, *MARTS)}
+        todo = platform.ledger.pending(TABLE)
+        wanted = {_Slice(*item.slice.split("/", 1)) for item in todo}
+        known = platform.publisher.published()
+        for name in MARTS:
+            wanted |= {_Slice(name, m) for m in snapshots[name].partitions("sales_month") if (name, m) not in known}
+        wanted |= {_Slice(name, WHOLE) for name in DIMENSIONS if (name, WHOLE) not in known}
+        loads = []
+        for item in sorted(wanted, key=lambda s: (s.mart, s.name)):
+            snapshot = snapshots[item.mart]
+            rows = (snapshot if item.name == WHOLE else snapshot.only("sales_month", [item.name])).read()
+            loads.append(SliceLoad(platform.tables[item.mart], item.name, snapshot.version, rows))
+        platform.say(f"publication: {len(loads)} slices")
+        lease.verify()
+        done = platform.publisher.publish(loads, run.run_id) if loads else []
+        months = {load.slice for load in loads if load.slice != WHOLE}
+        if months:
+            platform.ledger.touch(
+                {"monthly_report": months, "daily_report": {run.batch_date.isoformat()}}, run.batch_date
+            )
+        platform.ledger.clear(todo)
+        closed = platform.ledger.close_finished(run.run_id)
+        reach("files.closed")
+    archived = archive_finished(platform)
+    this_month = month_of(run.batch_date.isoformat())
+    return Report(
+        rows=sum(p.rows for p in done),
+        slices=tuple(f"{p.mart}/{p.slice}" for p in done),
+        facts={
+            "slices": len(done),
+            "rows_changed": sum(p.changed_rows for p in done),
+            "restated_months": sorted(m for m in months if m < this_month),
+            "files_closed": len(closed),
+            "files_archived": archived,
+        },
+    )
+
+
+def archive_finished(platform: Platform) -> int:
+    """Move the objects of finished files to processed/ or error/, where that can be done without loss; returns how many."""
+    if platform.settings.archive == "never" or (platform.settings.archive == "auto" and not platform.zone.can_archive_safely()):
+        return 0
+    moved = 0
+    for file in platform.ledger.unarchived():
+        moved += _archive(platform, file)
+    return moved
+
+
+def _archive(platform: Platform, file: File) -> bool:
+    landed = LandedObject(file.source, file.bucket, file.key, file.version_id, file.etag, file.size, file.last_modified)
+    reason = None
+    if file.outcome == "rejected":
+        reason = {"bucket": file.bucket, "key": file.key, "batch_date": str(file.batch_date), "reason": file.reason, "rows_read": file.rows_read}
+    try:
+        key = platform.zone.archive(landed, file.source, "error" if file.outcome == "rejected" else "processed", reason)
+    except (ObjectGone, ObjectChanged):
+        # Somebody took it away or put something new in its place: what is there now is not what was read, so it stays.
+        return False
+    found = platform.zone.head(key)
+    if found is not None:
+        platform.ledger.moved(file.file_id, key, found.etag, found.version_id)
+    return found is not None

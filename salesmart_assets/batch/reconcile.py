@@ -1,0 +1,122 @@
+"""Reconciliation: what the tables say against each other, in words and numbers, with examples of what is wrong.
+
+The same rules have been checked on the files before they were committed; here they are looked at again on what readers see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+import polars as pl
+
+from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.warehouse import SOURCE_OF, month_of
+from salesmart_assets.contracts.tables import REJECTED_ROWS, UNKNOWN_KEY
+
+_EXAMPLES = 5
+_MONEY = pl.Decimal(28, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: whether all is well, a sentence, and numbers or examples by name."""
+
+    passed: bool
+    sentence: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def every_row_accounted(platform: Platform, source: str, day: date) -> Finding:
+    """Rows read = accepted + rejected + duplicate, for every file of the batch."""
+    files = platform.ledger.files(source=source, batch_date=day)
+    wrong = [f.key for f in files if f.rows_read != f.rows_accepted + f.rows_rejected + f.rows_duplicate]
+    read = sum(f.rows_read for f in files)
+    return Finding(
+        not wrong,
+        f"{len(files)} files, {read:,} rows read, each accepted, rejected or duplicate." if not wrong else f"Rows are unaccounted for in {len(wrong)} files.",
+        {"files": len(files), "rows_read": read, "examples": wrong[:_EXAMPLES]},
+    )
+
+
+def rejections_are_kept(platform: Platform, day: date) -> Finding:
+    """The table of rejections holds as many rows as the ledger counts in the batch's loaded files."""
+    files = [f for f in platform.ledger.files(batch_date=day, live_only=True) if f.outcome == "loaded"]
+    want = sum(f.rows_rejected for f in files)
+    snapshot = platform.lake.snapshot(REJECTED_ROWS.name).only("batch_date", [day.isoformat()])
+    have = snapshot.where(lambda f: f.file_id in {file.file_id for file in files}).rows
+    return Finding(want == have, f"{have:,} rejected rows are kept, the ledger counts {want:,}.", {"kept": have, "counted": want})
+
+
+def one_version_a_day(platform: Platform, dimension: str) -> Finding:
+    """Each member has one current version, and its versions neither overlap nor leave gaps."""
+    natural = platform.contracts[SOURCE_OF[dimension]].natural_key or ""
+    rows = platform.lake.snapshot(dimension).scan().select(natural, "valid_from", "valid_to", "is_current").sort(natural, "valid_from")
+    following = pl.col("valid_from").shift(-1).over(natural)
+    bad = rows.with_columns(following=following, current=pl.col("is_current").sum().over(natural)).filter(
+        (pl.col("current") != 1) | pl.col("following").ne_missing(pl.col("valid_to"))
+    )
+    wrong = bad.select(natural).unique().sort(natural).collect()[natural].to_list()
+    count = rows.select(pl.len()).collect().item()
+    sentence = f"{count:,} versions; on each day one of each member." if not wrong else f"{len(wrong)} members have gaps, overlaps or no current version."
+    return Finding(not wrong, sentence, {"versions": count, "examples": [str(v) for v in wrong[:_EXAMPLES]]})
+
+
+def fact_reconciles_with_staging(platform: Platform, day: date) -> Finding:
+    """Staged rows = fact rows + duplicates, on every sale date that the batch has rows for."""
+    staged = platform.lake.snapshot("stg_sales")
+    days = {d for f in staged.files if f.value("batch_date") == day.isoformat() and (d := f.value("sales_date"))}
+    part = staged.only("sales_date", days)
+    facts = platform.lake.snapshot("fact_sales").only("sales_date", days)
+    duplicates = platform.ledger.duplicates([date.fromisoformat(d) for d in days])
+    return Finding(
+        part.rows == facts.rows + duplicates,
+        f"{len(days)} sale dates: {part.rows:,} staged = {facts.rows:,} in the fact + {duplicates:,} duplicates.",
+        {"sale_dates": len(days), "staged": part.rows, "fact": facts.rows, "duplicates": duplicates},
+    )
+
+
+def known_members(platform: Platform, day: date) -> Finding:
+    """How many lines of the batch name a customer, store, product or seller that nobody delivered yet, with examples."""
+    staged = platform.lake.snapshot("stg_sales")
+    days = {d for f in staged.files if f.value("batch_date") == day.isoformat() and (d := f.value("sales_date"))}
+    rows = platform.lake.snapshot("fact_sales").only("sales_date", days).scan().filter(pl.col("batch_date") == day)
+    facts: dict[str, object] = {}
+    total = 0
+    for dimension in SOURCE_OF:
+        role = dimension.removeprefix("dim_")
+        natural = "product_name" if role == "product" else f"{role}_id"
+        unknown = rows.filter(pl.col(f"{role}_key") == UNKNOWN_KEY).group_by(natural).len().sort("len", natural, descending=[True, False]).collect()
+        lines = int(unknown["len"].sum())
+        total += lines
+        facts[dimension] = {"lines": lines, "members": unknown.height, "examples": [str(v) for v in unknown[natural].head(_EXAMPLES).to_list()]}
+    sentence = "Every line's customer, store, product and seller is known." if not total else "Some members are unknown; their lines count, and resolve by themselves."
+    return Finding(total == 0, sentence, facts)
+
+
+def mart_reconciles_with_fact(platform: Platform, mart: str, day: date) -> Finding:
+    """The mart's total of every month that the batch touches is the fact's."""
+    staged = platform.lake.snapshot("stg_sales")
+    months = {month_of(d) for f in staged.files if f.value("batch_date") == day.isoformat() and (d := f.value("sales_date"))}
+    facts = platform.lake.snapshot("fact_sales").where(lambda f: month_of(f.value("sales_date") or "") in months)
+    rows = platform.lake.snapshot(mart).only("sales_month", months)
+    want: Decimal = facts.scan().select(pl.col("total_cost").cast(_MONEY).sum()).collect().item()
+    have: Decimal = rows.scan().select(pl.col("total_sales").cast(_MONEY).sum()).collect().item()
+    return Finding(want == have, f"{len(months)} months: the mart adds up to {have}, the fact to {want}.", {"months": sorted(months)})
+
+
+def database_equals_lake(platform: Platform) -> Finding:
+    """Every month of every mart is published, at the rows that the lake has."""
+    published = platform.publisher.published_rows()
+    wrong = []
+    slices = 0
+    for mart in ("customer_mart", "sales_team_mart", "manager_mart"):
+        snapshot = platform.lake.snapshot(mart)
+        for month in sorted(snapshot.partitions("sales_month")):
+            slices += 1
+            if published.get((mart, month)) != snapshot.only("sales_month", [month]).rows:
+                wrong.append(f"{mart}/{month}")
+    sentence = f"{slices} months of the marts are published as they are in the lake." if not wrong else f"{len(wrong)} months differ: run `salesmart run`."
+    return Finding(not wrong, sentence, {"slices": slices, "examples": wrong[:_EXAMPLES]})

@@ -1,0 +1,273 @@
+"""Staging: the files of a batch become typed, contract-clean rows, and rejections.
+
+Each staged Parquet file holds rows of one source file and says so in its name. New files are added and those of the
+files they supersede are removed in one commit, so that an overwritten object is never counted twice, nor half.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.contracts import Contract, Table
+from salesmart_assets.contracts.tables import REJECTED_ROWS, staging_name
+from salesmart_assets.errors import AuditFailed
+from salesmart_assets.faultpoints import reach
+from salesmart_assets.ingest.kernel import FileReader
+from salesmart_assets.lake import Commit, Lake, NewFile
+from salesmart_assets.lake.committer import retrying
+from salesmart_assets.lake.files import describe, from_json, to_json
+from salesmart_assets.landing.zone import ObjectChanged, ObjectGone
+from salesmart_assets.ledger import File, FileResult
+
+_GROUP = 16
+"""Files that are fetched, parsed and committed together; bounds the disk that a large batch needs in passing."""
+_DIMENSION_OF = {"customers": "dim_customer", "stores": "dim_store", "products": "dim_product", "sales_team": "dim_sales_person"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    result: FileResult
+    staged: tuple[NewFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    file: File
+    path: Path
+    content_hash: str | None
+
+
+def stage(platform: Platform, source: str, run: Run) -> Report:
+    """Read the batch's files of a source that are registered, and commit their rows; returns what came of them."""
+    ledger = platform.ledger
+    mine = ledger.files(source=source, batch_date=run.batch_date)
+    waiting = [f for f in mine if f.status == "A" and f.stage == "registered" and f.superseded_by is None]
+    retract = [f for f in mine if f.superseded_by is not None and f.outcome != "superseded"]
+    read = accepted = size = rows = 0
+    version: int | None = None
+    for number, start in enumerate(range(0, max(len(waiting), 1 if retract else 0), _GROUP)):
+        group = waiting[start : start + _GROUP]
+        platform.say(f"{source}: reading {len(group)} of {len(waiting)} files")
+        with tempfile.TemporaryDirectory(prefix="salesmart-") as folder:
+            parsed = _parse_group(platform, source, group, Path(folder))
+        commit = _commit_group(platform, source, run, parsed, retract if number == 0 else [])
+        version = commit.version
+        read += sum(p.result.rows_read for p in parsed)
+        accepted += sum(p.result.rows_staged for p in parsed)
+        size += sum(f.size for f in group)
+        rows += commit.rows
+    files = [f for f in ledger.files(source=source, batch_date=run.batch_date) if f.superseded_by is None]
+    facts = {
+        "files": len(files),
+        "files_read_now": len(waiting),
+        "bytes_read": size,
+        "rows_read": sum(f.rows_read for f in files),
+        "rows_accepted": sum(f.rows_accepted for f in files),
+        "rows_rejected": sum(f.rows_rejected for f in files),
+        "rows_duplicate": sum(f.rows_duplicate for f in files),
+        "files_rejected": [f"{f.key}: {f.reason}" for f in files if f.outcome == "rejected"],
+    }
+    return Report(rows=rows, bytes=size, version=version, slices=(run.batch_date.isoformat(),), facts=facts)
+
+
+def keep_rejections(platform: Platform, run: Run) -> Report:
+    """Commit the rejections of all staged files of the batch; a file's earlier rejections are replaced."""
+    files = [f for f in platform.ledger.files(batch_date=run.batch_date, status="A", stages=("staged",)) if f.rejected_files is not None]
+    if not files:
+        return Report(facts={"rows_rejected": 0})
+    add = [item for f in files for item in from_json(f.rejected_files or "[]")]
+    ids = {f.file_id for f in files}
+
+    def attempt() -> Commit:
+        base = platform.lake.snapshot(REJECTED_ROWS.name)
+        remove = [f for f in base.files if f.file_id in ids and f.path not in {a.path for a in add}]
+        present = {f.path for f in base.files}
+        return platform.lake.committer(REJECTED_ROWS.name).commit(
+            base,
+            [a for a in add if a.path not in present],
+            remove,
+            slice_column="batch_date",
+            slices={run.batch_date.isoformat()},
+            run_id=run.run_id,
+            lease=None,
+        )
+
+    commit = retrying(attempt)
+    reach("rejections.committed")
+    platform.ledger.rejections_kept(sorted(ids))
+    return Report(rows=commit.rows, version=commit.version, facts={"rows_rejected": sum(f.rows for f in add)})
+
+
+def _parse_group(platform: Platform, source: str, group: Sequence[File], folder: Path) -> list[_Parsed]:
+    """Fetch and parse files, several at a time; the same content counts once, for the file that was there first."""
+    with ThreadPoolExecutor(platform.settings.workers, thread_name_prefix="parse") as pool:
+        fetched = list(pool.map(lambda f: _fetch(platform, f, folder), group))
+        copies: dict[int, File] = {}
+        for item in fetched:
+            # State sources may repeat: A, B, A again is three deliveries. Empty files are just empty.
+            if item.content_hash is None or platform.contracts[source].is_state or item.file.size == 0:
+                continue
+            holder = platform.ledger.claim_content(source, item.content_hash, item.file.file_id)
+            if holder != item.file.file_id:
+                copies[item.file.file_id] = platform.ledger.file(holder)
+        read = [item for item in fetched if item.file.file_id not in copies]
+        parsed = {p.result.file_id: p for p in pool.map(lambda f: _parse(platform, source, f), read)}
+    for item in fetched:
+        if item.file.file_id in copies:
+            parsed[item.file.file_id] = _copy_of(item, copies[item.file.file_id], parsed)
+    return [parsed[item.file.file_id] for item in fetched]
+
+
+def _copy_of(item: _Fetched, original: File, parsed: dict[int, _Parsed]) -> _Parsed:
+    """What becomes of a file with the same bytes as another: a duplicate if that one is loaded, else the same fate."""
+    known = parsed.get(original.file_id)
+    outcome = known.result.outcome if known else "loaded"
+    rows = known.result.rows_read if known else original.rows_read
+    if outcome != "loaded" and known is not None:
+        return _Parsed(replace(known.result, file_id=item.file.file_id), ())
+    result = FileResult(
+        item.file.file_id,
+        "duplicate",
+        f"file.duplicate: the same content as {original.address}, which counts",
+        known.result.format if known else original.format,
+        item.content_hash,
+        rows_read=rows,
+        rows_duplicate=rows,
+        duplicate_of=original.file_id,
+        rejected_files="[]",
+    )
+    return _Parsed(result, ())
+
+
+def _fetch(platform: Platform, file: File, folder: Path) -> _Fetched:
+    path = folder / str(file.file_id)
+    with path.open("wb") as into:
+        try:
+            content_hash = platform.zone.download_file(file.current_key, file.current_etag, file.size, file.current_version_id, into)
+        except (ObjectGone, ObjectChanged):
+            # Another identity is in its place, or nothing: what was listed can no longer be had. If it was
+            # overwritten, the new object is listed by the next look and supersedes this one.
+            content_hash = None
+    return _Fetched(file, path, content_hash)
+
+
+def _parse(platform: Platform, source: str, item: _Fetched) -> _Parsed:
+    file = item.file
+    if item.content_hash is None:
+        reason = "file.gone: the object was deleted or overwritten before it was read; land it again if it is needed"
+        return _Parsed(FileResult(file.file_id, "rejected", reason, None, None, rejected_files="[]"), ())
+    contract, table = platform.contracts[source], platform.tables[staging_name(source)]
+    reader = FileReader(item.path, file.key.rsplit("/", 1)[-1], contract)
+    rejections: list[pa.Table] = []
+    assert file.batch_date is not None
+    day = file.batch_date
+    staged = _write(platform.lake, table, file, _accepted(reader, rejections, contract, table, file))
+    summary = reader.summary
+    if summary.outcome != "loaded":
+        # What was written before the file turned out to be unusable stays invisible; upkeep removes it.
+        staged = []
+        rejections = []
+    written = sum(f.rows for f in staged)
+    if summary.outcome == "loaded" and written != summary.rows_accepted:
+        raise AuditFailed(f"{file.address}: {summary.rows_accepted} rows were accepted, but {written} were written. Nothing was committed.")
+    rejected = _write_rejections(platform.lake, file, source, day, rejections)
+    result = FileResult(
+        file.file_id,
+        summary.outcome,
+        summary.reason,
+        summary.format,
+        item.content_hash,
+        rows_read=summary.rows_read,
+        rows_accepted=summary.rows_accepted if summary.outcome == "loaded" else 0,
+        rows_rejected=summary.rows_rejected,
+        rows_staged=written,
+        rejected_files=to_json(rejected),
+    )
+    return _Parsed(result, tuple(staged))
+
+
+def _accepted(reader: FileReader, rejections: list[pa.Table], contract: Contract, table: Table, file: File) -> Iterator[pa.RecordBatch]:
+    """The accepted rows with their origin; rejections are put aside on the way."""
+    for batch in reader:
+        if batch.rejections.num_rows:
+            rejections.append(batch.rejections)
+        rows = batch.accepted
+        if not rows.num_rows:
+            continue
+        count = rows.num_rows
+        rows = rows.append_column("source_file", pa.repeat(pa.scalar(file.address, pa.string()), count))
+        rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), count))
+        rows = rows.append_column("batch_date", pa.repeat(pa.scalar(file.batch_date, pa.date32()), count))
+        yield from rows.select(table.names).cast(table.arrow).to_batches()
+
+
+def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatch]) -> list[NewFile]:
+    """Write the rows of one file into the table's partitions, under names that say which file they are of."""
+    root, new = lake.path(table.name), []
+
+    def visit(written: ds.FileWriteOptions) -> None:
+        info = lake.filesystem.get_file_info(written.path)
+        if written.metadata.num_rows:
+            new.append(describe(info.path[len(root) + 1 :], table, written.metadata, info.size, info.mtime))
+
+    ds.write_dataset(
+        pa.RecordBatchReader.from_batches(table.arrow, batches),
+        root,
+        filesystem=lake.filesystem,
+        format="parquet",
+        file_options=ds.ParquetFileFormat().make_write_options(compression="snappy"),
+        partitioning=ds.partitioning(pa.schema([table.arrow.field(n) for n in table.partition_by]), flavor="hive"),
+        basename_template=f"f{file.file_id}-{lake.fresh()}-{{i}}.parquet",
+        existing_data_behavior="overwrite_or_ignore",
+        max_partitions=100_000,
+        file_visitor=visit,
+    )
+    return sorted(new, key=lambda f: f.path)
+
+
+def _write_rejections(lake: Lake, file: File, source: str, day: date, rejections: Sequence[pa.Table]) -> list[NewFile]:
+    if not rejections:
+        return []
+    rows = pa.concat_tables(rejections)
+    count = rows.num_rows
+    rows = rows.append_column("source", pa.repeat(pa.scalar(source, pa.string()), count))
+    rows = rows.append_column("source_file", pa.repeat(pa.scalar(file.address, pa.string()), count))
+    rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), count))
+    rows = rows.append_column("batch_date", pa.repeat(pa.scalar(day, pa.date32()), count))
+    return _write(lake, REJECTED_ROWS, file, iter(rows.select(REJECTED_ROWS.names).cast(REJECTED_ROWS.arrow).to_batches()))
+
+
+def _commit_group(platform: Platform, source: str, run: Run, parsed: Sequence[_Parsed], retract: Sequence[File]) -> Commit:
+    """Commit what was staged and retract what is superseded, with the slices that both make stale marked before and after."""
+    table = platform.tables[staging_name(source)]
+    add = [f for p in parsed for f in p.staged]
+    ids = {p.result.file_id for p in parsed} | {f.file_id for f in retract}
+    touched: dict[str, set[str]] = {}
+
+    def attempt() -> Commit:
+        base = platform.lake.snapshot(table.name)
+        remove = [f for f in base.files if f.file_id in ids]
+        if source == "sales":
+            days = {d for f in (*add, *remove) if (d := f.value("sales_date")) is not None}
+            touched["fact_sales"] = touched.get("fact_sales", set()) | days
+        elif add or remove:
+            touched[_DIMENSION_OF[source]] = {"all"}
+        platform.ledger.touch(touched, run.batch_date)
+        reach("staging.touched")
+        return platform.lake.committer(table.name).commit(
+            base, add, remove, slice_column="batch_date", slices={run.batch_date.isoformat()}, run_id=run.run_id, lease=None
+        )
+
+    commit = retrying(attempt)
+    reach("staging.committed")
+    platform.ledger.staged([p.result for p in parsed], [f.file_id for f in retract], commit.version, touched, run.batch_date)
+    return commit

@@ -1,0 +1,357 @@
+"""The command line. Its names and outputs are a promise: scripts rely on them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from salesmart_assets.contracts.model import SOURCES
+from salesmart_assets.errors import ContractError, SalesmartError, Unreachable, UsageError
+from salesmart_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from salesmart_assets.batch.platform import Platform
+    from salesmart_assets.ledger import File
+
+STATUS_COLUMNS = (
+    "batch_date",
+    "source",
+    "bucket",
+    "key",
+    "size",
+    "status",
+    "stage",
+    "outcome",
+    "rows_read",
+    "rows_accepted",
+    "rows_rejected",
+    "rows_duplicate",
+    "reason",
+    "run_id",
+)
+REJECT_COLUMNS = ("source", "batch_date", "source_file", "source_row", "codes", "raw")
+
+
+class _Date(click.ParamType[date]):
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else self.fail("")
+        except (ValueError, click.BadParameter):
+            return self.fail(f"{value!r} is no date: write it as YYYY-MM-DD.", param, ctx)
+
+
+DATE = _Date()
+_source_option = click.option("--source", type=click.Choice(SOURCES), help="Only this source.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="salesmart")
+def cli() -> None:
+    """Retail sales files from S3 to checked, reconciled data marts.
+
+    \b
+    Try:  salesmart demo                                  three days of data, from files to marts
+          salesmart land sales.csv --source sales         put a file of your own into the landing zone
+          salesmart run                                   load what is pending
+          salesmart query "select * from sales_team_mart"
+    """
+
+
+@cli.command()
+@click.option("--out", required=True, metavar="DIR_OR_S3", help="Folder, or s3://bucket/prefix, that gets SOURCE/dt=DATE/FILE.")
+@click.option("--from", "first_day", type=DATE, help="First batch date. Default: today.")
+@click.option("--days", default=1, show_default=True, type=click.IntRange(1), help="Number of batch dates.")
+@click.option("--rows", type=click.IntRange(1), help="Sales rows a day. Default 10,000.")
+@click.option("--size", metavar="SIZE", help="Bytes of sales a day, such as 200MB or 15GB; instead of --rows.")
+@click.option("--format", "kind", type=click.Choice(("csv", "json", "parquet")), default="csv", show_default=True)
+@click.option("--gzip", is_flag=True, help="Compress CSV and JSON.")
+@click.option("--faults", default=0.0, type=click.FloatRange(0, 1), metavar="RATIO", help="Share of sales rows that are made bad.")
+@click.option("--seed", default=1, show_default=True, type=int, help="The same seed gives the same files.")
+def generate(
+    out: str, first_day: date | None, days: int, rows: int | None, size: str | None, kind: str, gzip: bool, faults: float, seed: int
+) -> None:
+    """Write realistic files of the five sources, reproducibly."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch.platform import Platform
+    from salesmart_assets.generate.days import Plan, parse_size
+    from salesmart_assets.generate.days import generate as files_of
+    from salesmart_assets.generate.sinks import FolderSink, S3Sink
+
+    if rows is not None and size is not None:
+        raise UsageError("--rows and --size both say how much to write: give one of them.")
+    settings = Settings.load()
+    with Platform(settings) as platform:
+        plan = Plan(
+            first_day or platform.today(),
+            days,
+            rows,
+            parse_size(size) if size else None,
+            kind,  # type: ignore[arg-type]
+            gzip,
+            faults,
+            seed,
+        )
+        if out.startswith("s3://"):
+            bucket, _, prefix = out.removeprefix("s3://").partition("/")
+            sink: FolderSink | S3Sink = S3Sink(platform.zone.client, bucket, prefix.strip("/"))
+        else:
+            sink = FolderSink(Path(out))
+        files = 0
+        written = 0
+        started = monotonic()
+        with terminal.progress() as bar:
+            task = bar.add_task("writing", total=days)
+            for file in files_of(plan, sink, platform.contracts):
+                files += 1
+                written += file.bytes
+                bar.update(task, description=f"{file.source} {file.batch_date}", completed=(file.batch_date - plan.first_day).days + 1)
+        seconds = monotonic() - started
+    click.echo(f"Wrote {files} files, {terminal.size(written)}, to {out} in {seconds:.1f} s ({terminal.size(written / max(seconds, 0.001))}/s).")
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--source", required=True, type=click.Choice(SOURCES))
+@click.option("--date", "batch_date", type=DATE, help="Batch date. Default: today, in UTC.")
+def land(files: Sequence[Path], source: str, batch_date: date | None) -> None:
+    """Put files into the landing zone, under their names; the same key is overwritten."""
+    from salesmart_assets.batch.platform import Platform
+
+    for path in files:
+        if not path.is_file():
+            raise UsageError(f"{path} is no file: nothing was landed.")
+    with Platform(Settings.load()) as platform:
+        for path in files:
+            key = platform.zone.put(path, source, batch_date or platform.today())
+            click.echo(f"s3://{platform.settings.landing_bucket}/{key}")
+
+
+@cli.group()
+def landing() -> None:
+    """List, fetch and delete objects of the landing zone, processed/ and error/."""
+
+
+def _areas(platform: Platform) -> list[str]:
+    return [platform.settings.landing_prefix, *(platform.zone.area(kind) for kind in ("processed", "error"))]
+
+
+@landing.command("ls")
+@click.argument("prefix", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def landing_ls(prefix: str | None, as_json: bool) -> None:
+    """List objects: all of the three areas, or those under PREFIX."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch.platform import Platform
+
+    columns = ("key", "size", "last_modified", "etag")
+    with Platform(Settings.load()) as platform:
+        found = [o for area in ([prefix] if prefix else _areas(platform)) for o in platform.zone.list_any(area)]
+    rows = [{"key": o.key, "size": o.size, "last_modified": o.last_modified, "etag": o.etag} for o in found]
+    if as_json:
+        terminal.print_json(rows)
+    elif rows:
+        terminal.print_table(rows, columns)
+    else:
+        terminal.err.print("Nothing is there. Put a file with `salesmart land FILE --source SOURCE`.")
+
+
+def _own_key(platform: Platform, name: str) -> str:
+    key = name.removeprefix(f"s3://{platform.settings.landing_bucket}/")
+    if not any(key.startswith(area) for area in _areas(platform)):
+        raise UsageError(f"{name} is not in the landing zone, processed/ or error/: `salesmart landing ls` lists what is.")
+    if platform.zone.head(key) is None:
+        raise UsageError(f"There is no object {key}: `salesmart landing ls` lists what is there.")
+    return key
+
+
+@landing.command("get")
+@click.argument("key")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: standard output.")
+def landing_get(key: str, out: Path | None) -> None:
+    """Fetch an object."""
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load()) as platform:
+        stream = platform.zone.read(_own_key(platform, key))
+        target = out.open("wb") if out else sys.stdout.buffer
+        while block := stream.read(1 << 20):
+            target.write(block)
+        target.flush()
+        if out:
+            target.close()
+
+
+@landing.command("rm")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+def landing_rm(keys: Sequence[str]) -> None:
+    """Delete objects. What was loaded from them stays loaded."""
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load()) as platform:
+        for key in [_own_key(platform, k) for k in keys]:
+            platform.zone.delete(key)
+            click.echo(f"deleted s3://{platform.settings.landing_bucket}/{key}")
+
+
+@cli.command()
+@click.option("--date", "dates", type=DATE, multiple=True, help="Rebuild this batch date from its files; may be given several times.")
+@click.option("--require-files", is_flag=True, help="Exit 1 if nothing is pending.")
+def run(dates: Sequence[date], require_files: bool) -> None:
+    """Load what is pending, oldest batch first; with --date, rebuild those dates."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch.platform import Platform
+    from salesmart_assets.runs import load, print_summary
+
+    settings = Settings.load()
+    with Platform(settings, say=_say) as platform:
+        for day in dates:
+            if not settings.first_batch_date <= day <= platform.today():
+                raise UsageError(f"{day} is no batch date: they go from {settings.first_batch_date} to today, in UTC.")
+        done = load(platform, sorted(set(dates)))
+        if not done:
+            terminal.err.print("Nothing is pending. Land a file with `salesmart land FILE --source SOURCE`.")
+            sys.exit(1 if require_files else 0)
+        print_summary(platform, done)
+        if any(item.reason for item in done):
+            sys.exit(1)
+
+
+def _say(message: str) -> None:
+    from salesmart_assets import terminal
+
+    terminal.err.print(message, style="dim")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, every row.")
+def status(as_json: bool) -> None:
+    """The ledger: every file ever seen and what became of it, newest first."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load()) as platform:
+        files = platform.ledger.files(newest_first=True)
+    if as_json:
+        terminal.print_json({c: getattr(f, c) for c in STATUS_COLUMNS} for f in files)
+    elif not files:
+        terminal.err.print("No file was ever seen. Land one with `salesmart land FILE --source SOURCE`, then `salesmart run`.")
+    else:
+        shown = ("batch_date", "source", "key", "size", "status", "outcome", "rows_read", "rows_accepted", "rows_rejected", "rows_duplicate", "reason")
+        terminal.print_table([{c: _short(f, c) for c in shown} for f in files], shown, most=40 if terminal.out.is_terminal else None)
+
+
+def _short(file: File, column: str) -> object:
+    """A column of the ledger for people: the key without what the other columns say."""
+    return file.key.rsplit("/", 1)[-1] if column == "key" else getattr(file, column)
+
+
+@cli.command()
+@_source_option
+@click.option("--date", "batch_date", type=DATE, help="Only this batch date.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, every row.")
+def rejects(source: str | None, batch_date: date | None, as_json: bool) -> None:
+    """Rejected rows and files, with all their reasons. A file rejected whole has no row number."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch import rejections
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load()) as platform:
+        rows = rejections.listed(platform, source, batch_date)
+    if as_json:
+        terminal.print_json(rows)
+    elif rows:
+        terminal.print_table(rows, REJECT_COLUMNS, most=40 if terminal.out.is_terminal else None)
+    else:
+        terminal.err.print("Nothing was rejected.")
+
+
+@cli.command()
+@click.argument("sql")
+@click.option("--format", "kind", type=click.Choice(("table", "csv", "json")), default="table", show_default=True)
+def query(sql: str, kind: str) -> None:
+    """Run SQL over the lake; tables are named as in the graph, such as fact_sales or sales_team_mart."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch.platform import Platform
+    from salesmart_assets.batch.query import run_query
+
+    with Platform(Settings.load()) as platform:
+        rows, columns = run_query(platform, sql)
+    if kind == "json":
+        terminal.print_json(rows)
+    elif kind == "csv":
+        terminal.print_csv(rows, columns)
+    else:
+        terminal.print_table(rows, columns, most=200 if terminal.out.is_terminal else None)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON array of the parts.")
+def doctor(as_json: bool) -> None:
+    """Every setting (secrets masked) and whether each part answers. Exit 2 if one does not."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch.doctor import examine, settings_table
+
+    settings = Settings.load()
+    parts = [{"part": p.name, "ok": p.ok, "says": p.says} for p in examine(settings)]
+    if as_json:
+        terminal.print_json(parts)
+    else:
+        terminal.print_table(settings_table(settings), ("setting", "value", "meaning"), title="Settings")
+        terminal.out.print()
+        terminal.print_table(parts, ("part", "ok", "says"), title="Parts")
+    if not all(p["ok"] for p in parts):
+        sys.exit(2)
+
+
+@cli.command()
+@click.option("--read-only", is_flag=True, help="The UI changes nothing: for analysts.")
+def dev(read_only: bool) -> None:
+    """Dagster's UI with the daemon, the local S3 endpoint and the sensor on; Ctrl-C ends all."""
+    from salesmart_assets.dev import serve
+
+    sys.exit(serve(Settings.load(), read_only=read_only))
+
+
+@cli.command()
+def demo() -> None:
+    """Three days of data with known faults, from files to marts; run again, the next three days."""
+    from salesmart_assets.batch.platform import Platform
+    from salesmart_assets.demo import run_demo
+
+    with Platform(Settings.load(), say=_say) as platform:
+        sys.exit(run_demo(platform))
+
+
+def main() -> None:
+    """Entry point: one clear sentence and exit code 2 for what the caller can mend, 1 for a batch that failed."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.UsageError as error:
+        name = error.ctx.command_path if error.ctx else "salesmart"
+        click.echo(f"{name}: {error.format_message().rstrip('.')}. `{name} --help` says how it is used.", err=True)
+        sys.exit(2)
+    except click.Abort:
+        click.echo("Interrupted. What was begun is finished or repaired by the next `salesmart run`.", err=True)
+        sys.exit(130)
+    except (UsageError, Unreachable, ContractError) as error:
+        click.echo(f"salesmart: {error}", err=True)
+        sys.exit(2)
+    except SalesmartError as error:
+        click.echo(f"salesmart: {error}", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

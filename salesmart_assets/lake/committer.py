@@ -1,0 +1,134 @@
+"""The only place that makes files visible.
+
+`DeltaTable.create_write_transaction` protects no slice: a handle that was opened late overwrites newer rows, files
+outside the slice are accepted, a transaction id commits again. So every commit here states the version that it was
+computed from and is refused if the table has moved on, may touch only files inside the slices it names, carries a
+transaction id that cannot be committed twice, and is made only while the lease holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake._internal import RemoveAction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.schema import Schema
+
+from salesmart_assets.errors import AuditFailed, CommitConflict, OutcomeUnknown
+from salesmart_assets.lake.files import NewFile
+from salesmart_assets.lake.snapshot import DataFile, Snapshot
+
+if TYPE_CHECKING:
+    from salesmart_assets.ledger import Lease
+
+_APPLICATION = "salesmart"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit that was made: the new version, and what it added and removed."""
+
+    version: int
+    added: int
+    removed: int
+    rows: int
+
+
+class Committer:
+    """Commits to one table."""
+
+    def __init__(self, uri: str, storage: dict[str, str]) -> None:
+        self._uri = uri
+        self._storage = storage
+
+    def commit(
+        self,
+        base: Snapshot,
+        add: Sequence[NewFile],
+        remove: Sequence[DataFile],
+        *,
+        slice_column: str | None,
+        slices: Collection[str],
+        run_id: str,
+        lease: Lease | None,
+    ) -> Commit:
+        """Make `add` visible and `remove` invisible, at once, on top of the version of `base`.
+
+        Every file must lie in one of `slices` of the partition column `slice_column` (None: the table as a whole).
+        Raises `CommitConflict` if the table is no longer at that version, `AuditFailed` for a file outside the slices,
+        `LeaseLost` if another writer has taken over, and `OutcomeUnknown` if the store did not say what happened.
+        """
+        table = base.table
+        if slice_column is not None:
+            for item in (*add, *remove):
+                if item.value(slice_column) not in slices:
+                    raise AuditFailed(f"{table.name}: the file {item.path} lies outside the slices that this commit may touch.")
+        if len({f.path for f in add}) != len(add):
+            raise AuditFailed(f"{table.name}: the same file would be added twice.")
+        handle = DeltaTable(self._uri, storage_options=self._storage or None)
+        if handle.version() != base.version:
+            raise CommitConflict(f"{table.name} is at version {handle.version()}, this was computed from {base.version}.")
+        target = base.version + 1
+        done = handle.transaction_version(_APPLICATION)
+        if done is not None and done >= target:
+            raise CommitConflict(f"{table.name}: version {target} has been committed already.")
+        if not add and not remove:
+            return Commit(base.version, 0, 0, 0)
+        if lease is not None:
+            lease.verify()
+        actions = [*(f.add_action() for f in add), *(_remove(f) for f in remove)]
+        metadata = {"salesmart.run": run_id, "salesmart.fence": str(lease.fence) if lease else ""}
+        try:
+            handle.create_write_transaction(
+                actions,
+                mode="append",
+                schema=Schema.from_arrow(table.arrow),
+                partition_by=list(table.partition_by) or None,
+                commit_properties=CommitProperties(
+                    custom_metadata=metadata, max_commit_retries=0, app_transactions=[Transaction(_APPLICATION, target)]
+                ),
+                # Upkeep writes checkpoints: Sail can't read versions older than the last one.
+                post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
+            )
+        except CommitFailedError as error:
+            raise CommitConflict(f"{table.name}: another writer committed version {target} first.") from error
+        except (DeltaError, OSError) as error:
+            if self._contains(target, add):
+                return Commit(target, len(add), len(remove), sum(f.rows for f in add))
+            raise OutcomeUnknown(f"{table.name}: the commit of version {target} failed ({error}). Run again: it is repaired.") from error
+        return Commit(target, len(add), len(remove), sum(f.rows for f in add))
+
+    def _contains(self, version: int, add: Iterable[NewFile]) -> bool:
+        """Whether that version exists and shows these files: tells what became of a commit whose answer was lost."""
+        handle = DeltaTable(self._uri, storage_options=self._storage or None)
+        if handle.version() < version:
+            return False
+        handle.load_as_version(version)
+        paths = {unquote(uri) for uri in handle.file_uris()}
+        return all(any(path.endswith(f.path) for path in paths) for f in add)
+
+
+def retrying(attempt: Callable[[], Commit], tries: int = 20) -> Commit:
+    """Run `attempt` again while others commit first; for commits that are made anew from the newest version."""
+    for left in range(tries - 1, -1, -1):
+        try:
+            return attempt()
+        except CommitConflict:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _remove(item: DataFile) -> RemoveAction:
+    return RemoveAction(
+        path=item.path,
+        data_change=True,
+        deletion_timestamp=int(time.time() * 1000),
+        size=item.size,
+        partition_values=dict(item.partition),
+    )

@@ -1,0 +1,109 @@
+"""Parquet files that are written but not yet visible, and what the Delta log must know about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from urllib.parse import unquote
+
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+from salesmart_assets.contracts import Table
+from salesmart_assets.errors import AuditFailed
+
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A finished Parquet file inside a table's folder, not yet part of the table."""
+
+    path: str
+    size: int
+    rows: int
+    partition: tuple[tuple[str, str | None], ...]
+    stats: str
+    modified: int
+
+    def add_action(self) -> AddAction:
+        """What the Delta log says of it."""
+        return AddAction(
+            path=self.path,
+            size=self.size,
+            partition_values=dict(self.partition),
+            modification_time=self.modified,
+            data_change=True,
+            stats=self.stats,
+        )
+
+    def value(self, column: str) -> str | None:
+        """The file's value of a partition column, as text."""
+        return dict(self.partition)[column]
+
+
+def describe(path: str, table: Table, metadata: pq.FileMetaData, size: int, modified: datetime) -> NewFile:
+    """A `NewFile` from the footer of a Parquet file; its partition is read from its path."""
+    found = dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
+    partition = []
+    for name in table.partition_by:
+        if name not in found:
+            raise AuditFailed(f"{table.name}: the file {path} is in no partition of {name}; it was not committed.")
+        partition.append((name, None if found[name] == HIVE_NULL else unquote(found[name])))
+    return NewFile(path, size, metadata.num_rows, tuple(partition), _stats(metadata), int(modified.timestamp() * 1000))
+
+
+def find_new(filesystem: pafs.FileSystem, root: str, folder: str, table: Table) -> list[NewFile]:
+    """All Parquet files that an engine left under `root/folder`, sorted by path; files without rows are left out."""
+    selector = pafs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True)
+    new = []
+    for info in filesystem.get_file_info(selector):
+        if info.type != pafs.FileType.File or not info.path.endswith(".parquet"):
+            continue
+        with filesystem.open_input_file(info.path) as handle:
+            metadata = pq.read_metadata(handle)
+        if metadata.num_rows:
+            modified = info.mtime if isinstance(info.mtime, datetime) else datetime.fromtimestamp(0)
+            new.append(describe(info.path[len(root) + 1 :], table, metadata, info.size, modified))
+    return sorted(new, key=lambda f: f.path)
+
+
+def to_json(files: Iterable[NewFile]) -> str:
+    """Files as text, to be committed by a later step."""
+    return json.dumps([asdict(f) for f in files])
+
+
+def from_json(text: str) -> list[NewFile]:
+    """The inverse of `to_json`."""
+    return [NewFile(**{**item, "partition": tuple((n, v) for n, v in item["partition"])}) for item in json.loads(text)]
+
+
+def _stats(metadata: pq.FileMetaData) -> str:
+    """Delta's statistics: row count, and per column the least and greatest value and the number of NULLs."""
+    low: dict[str, object] = {}
+    high: dict[str, object] = {}
+    nulls: dict[str, int] = {}
+    for index in range(metadata.num_columns):
+        name = metadata.schema.column(index).path
+        chunks = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
+        if any(chunk is None or not chunk.has_null_count for chunk in chunks):
+            continue
+        nulls[name] = sum(chunk.null_count for chunk in chunks)
+        values = [chunk for chunk in chunks if chunk.has_min_max]
+        # A row group without a single value has no bounds; one with values but no bounds makes them unknown.
+        if not values or any(not c.has_min_max and c.num_values for c in chunks):
+            continue
+        # Texts may be cut in a footer, and then bound nothing; only exact types are told.
+        if all(isinstance(v, (int, date)) and not isinstance(v, (bool, datetime)) for c in values for v in (c.min, c.max)):
+            low[name], high[name] = _plain(min(c.min for c in values)), _plain(max(c.max for c in values))
+    return json.dumps({"numRecords": metadata.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value

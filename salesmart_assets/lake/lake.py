@@ -1,0 +1,144 @@
+"""The lake: where each table is, its newest version, and fresh paths for engines to write to."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.schema import Schema
+
+from salesmart_assets.contracts import Table, Tables
+from salesmart_assets.errors import Permanent, Unreachable
+from salesmart_assets.lake.committer import Committer
+from salesmart_assets.lake.files import NewFile, find_new
+from salesmart_assets.lake.snapshot import DataFile, Snapshot
+from salesmart_assets.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """All Delta tables under one root: a local folder, or an s3:// address.
+
+    `storage` are delta-rs's and Polars' options for S3, empty for a folder.
+    """
+
+    root: str
+    tables: Tables
+    filesystem: pafs.FileSystem
+    storage: dict[str, str]
+
+    @classmethod
+    def open(cls, settings: Settings, tables: Tables) -> Lake:
+        """The lake that the settings name; a local folder is created. Raises `Unreachable` where it can't be."""
+        root = settings.lake_uri
+        if root.startswith("s3://"):
+            options = {"AWS_REGION": settings.s3_region}
+            arguments: dict[str, object] = {"region": settings.s3_region}
+            if not settings.uses_local_s3 and settings.s3_endpoint_url != "aws":
+                endpoint = settings.s3_endpoint_url or ""
+                options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+                scheme, _, host = endpoint.partition("://")
+                arguments |= {"endpoint_override": host, "scheme": scheme}
+            if settings.s3_access_key_id and settings.s3_secret_access_key:
+                secret = settings.s3_secret_access_key.get_secret_value()
+                options |= {"AWS_ACCESS_KEY_ID": settings.s3_access_key_id, "AWS_SECRET_ACCESS_KEY": secret}
+                arguments |= {"access_key": settings.s3_access_key_id, "secret_key": secret}
+            return cls(root, tables, pafs.S3FileSystem(**arguments), options)
+        if "://" in root:
+            raise Permanent(f"SALESMART_LAKE is {root}: use a folder or s3://bucket/prefix.")
+        try:
+            Path(root).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unreachable(f"The lake's folder {root} cannot be created ({error.strerror}): choose another with SALESMART_LAKE.") from None
+        return cls(root, tables, pafs.LocalFileSystem(), {})
+
+    def uri(self, name: str) -> str:
+        """Address of a table."""
+        return f"{self.root}/{name}"
+
+    def path(self, name: str) -> str:
+        """Address of a table as `filesystem` wants it."""
+        return self.uri(name).removeprefix("s3://")
+
+    def create_tables(self) -> None:
+        """Create missing tables, and add the columns that contracts have gained; a changed type is refused."""
+        for table in self.tables:
+            self._create(table)
+
+    def _create(self, table: Table) -> None:
+        uri = self.uri(table.name)
+        wanted = Schema.from_arrow(table.arrow)
+        try:
+            handle = DeltaTable(uri, storage_options=self.storage or None)
+        except TableNotFoundError:
+            DeltaTable.create(
+                uri,
+                schema=wanted,
+                mode="ignore",
+                partition_by=list(table.partition_by) or None,
+                name=table.name,
+                description=table.grain,
+                storage_options=self.storage or None,
+            )
+            return
+        except (DeltaError, OSError) as error:
+            raise Unreachable(f"The lake at {self.root} does not answer: {_first_line(error)}. Check SALESMART_LAKE and the S3 settings.") from None
+        present = {field.name: field for field in handle.schema().fields}
+        for field in wanted.fields:
+            if field.name in present and present[field.name].type != field.type:
+                raise Permanent(
+                    f"{table.name}.{field.name} is {present[field.name].type} in the lake, but {field.type} by its contract: "
+                    "types of stored columns can't change. Give the column a new name, or start a new lake and load the files again."
+                )
+        missing = [field for field in wanted.fields if field.name not in present]
+        if missing:
+            handle.alter.add_columns(missing)
+
+    def snapshot(self, name: str, version: int | None = None) -> Snapshot:
+        """The files of a table at a version; the newest one by default."""
+        table = self.tables[name]
+        handle = DeltaTable(self.uri(name), version=version, storage_options=self.storage or None)
+        actions = pl.DataFrame(handle.get_add_actions(flatten=True))
+        files = []
+        for row in actions.iter_rows(named=True):
+            partition = tuple((c, None if row[f"partition.{c}"] is None else str(row[f"partition.{c}"])) for c in table.partition_by)
+            modified = row["modification_time"]
+            files.append(
+                DataFile(unquote(row["path"]), partition, row["num_records"], row["size_bytes"], modified if isinstance(modified, int) else 0)
+            )
+        return Snapshot(table, self.uri(name), handle.version(), tuple(sorted(files, key=lambda f: f.path)), self.storage)
+
+    def committer(self, name: str) -> Committer:
+        """The committer of a table."""
+        return Committer(self.uri(name), self.storage)
+
+    def fresh(self) -> str:
+        """A name for a folder that nobody has written to."""
+        return f"part-{uuid.uuid4().hex}"
+
+    def written(self, name: str, folder: str) -> list[NewFile]:
+        """The Parquet files that an engine left in a fresh folder of a table."""
+        return find_new(self.filesystem, self.path(name), folder, self.tables[name])
+
+    def write_text(self, path: str, text: str) -> str:
+        """Write a text file below the root, whole or not at all; returns its address."""
+        target = f"{self.root.removeprefix('s3://')}/{path}"
+        if isinstance(self.filesystem, pafs.LocalFileSystem):
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(f"{target}.{uuid.uuid4().hex}.tmp")
+            scratch.write_text(text, "utf-8")
+            scratch.replace(target)
+        else:
+            with self.filesystem.open_output_stream(target) as handle:
+                handle.write(text.encode())
+        return f"{self.root}/{path}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,176 @@
+"""The figures that both reports show: sales by day and store, who leads each store, and how good the data was.
+
+Every query filters on the partition column of its table, so that a report costs what its days and its month cost,
+however long the history is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+import polars as pl
+
+from salesmart_assets.reports.page import FileLine, Frames, Shortlist, masked
+
+ZERO = Decimal(0)
+_FILES_SHOWN = 20
+_CODES_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """A seller who leads a store in a month, or earns an incentive there."""
+
+    store_id: int
+    sales_person_id: int
+    full_name: str | None
+    rank: int
+    total_sales: Decimal
+    incentive: Decimal
+
+    @property
+    def masked(self) -> str:
+        """The seller without the name."""
+        return masked(self.full_name) or f"seller {self.sales_person_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceQuality:
+    """The files of one source and their rows, added up."""
+
+    source: str
+    files: int
+    read: int
+    accepted: int
+    rejected: int
+    duplicate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """How many rows of a source broke a rule, by the rule's code."""
+
+    source: str
+    code: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good the data of a batch or a month was."""
+
+    sources: Sequence[SourceQuality]
+    total: SourceQuality
+    notable: Shortlist[FileLine]
+    """Files that were not simply loaded: rejected, given up, unfinished, or with rejected rows."""
+    reasons: Shortlist[Reason]
+
+
+def first_of_month(day: date) -> date:
+    """The first day of the month of `day`."""
+    return day.replace(day=1)
+
+
+def next_month(month: date) -> date:
+    """The first day of the month after."""
+    return first_of_month(first_of_month(month) + timedelta(days=31))
+
+
+def month_before(month: date) -> date:
+    """The first day of the month before."""
+    return first_of_month(first_of_month(month) - timedelta(days=1))
+
+
+def sales_by_day(frames: Frames, first: date, last: date) -> dict[date, Decimal]:
+    """Sales of every day from `first` to `last`, both included; 0 on days without any."""
+    found = (
+        frames("daily_seller_sales")
+        .filter(pl.col("sales_date").is_between(first, last))
+        .group_by("sales_date")
+        .agg(pl.col("total_sales").sum())
+        .collect()
+    )
+    amounts: dict[date, Decimal] = dict(found.iter_rows())
+    return {day: amounts.get(day, ZERO) for day in (first + timedelta(days=n) for n in range((last - first).days + 1))}
+
+
+def sales_by_store(frames: Frames, month: date) -> list[tuple[int, Decimal]]:
+    """Sales of every store in the month, the best first."""
+    found = (
+        frames("sales_team_mart")
+        .filter(pl.col("sales_month") == month)
+        .group_by("store_id")
+        .agg(pl.col("total_sales").sum())
+        .sort(["total_sales", "store_id"], descending=[True, False])
+        .collect()
+    )
+    return list(found.iter_rows())
+
+
+def sales_of_month(frames: Frames, month: date) -> Decimal | None:
+    """Sales of a month; None where nothing is known of it."""
+    rows, total = (
+        frames("sales_team_mart").filter(pl.col("sales_month") == month).select(pl.len(), pl.col("total_sales").sum().alias("sum")).collect().row(0)
+    )
+    return total if rows else None
+
+
+def leaders(frames: Frames, month: date) -> list[Leader]:
+    """Per store everybody on rank 1 and everybody else with an incentive, by store and rank."""
+    found = (
+        frames("sales_team_mart")
+        .filter(pl.col("sales_month") == month)
+        .filter((pl.col("rank_in_store") == 1) | (pl.col("incentive") > 0))
+        .sort("store_id", "rank_in_store", "sales_person_id")
+        .select("store_id", "sales_person_id", "full_name", "rank_in_store", "total_sales", "incentive")
+        .collect()
+    )
+    return [Leader(*row) for row in found.iter_rows()]
+
+
+def latest_sale_date(frames: Frames) -> date | None:
+    """The latest day with a sale. Found by way of the latest month, so that not every day's file is opened."""
+    month = frames("sales_team_mart").select(pl.col("sales_month").max()).collect().item()
+    if month is None:
+        return None
+    days = frames("daily_seller_sales").filter(pl.col("sales_date").is_between(month, next_month(month), closed="left"))
+    latest: date | None = days.select(pl.col("sales_date").max()).collect().item()
+    return latest
+
+
+def quality(frames: Frames, files: Sequence[FileLine], first: date, last: date) -> Quality:
+    """Rows and files as the ledger counts them, and the broken rules of the batches from `first` to `last`, both included."""
+    codes = (
+        frames("rejected_rows")
+        .filter(pl.col("batch_date").is_between(first, last))
+        .select("source", pl.col("codes").str.split(",").alias("code"))
+        .explode("code", empty_as_null=False)
+        .with_columns(pl.col("code").str.strip_chars())
+        .filter(pl.col("code") != "")
+        .group_by("source", "code")
+        .agg(pl.len().cast(pl.Int64).alias("rows"))
+        .sort(["rows", "source", "code"], descending=[True, False, False])
+        .collect()
+    )
+    notable = [file for file in files if file.outcome not in ("loaded", "duplicate", "empty", "superseded") or file.rows_rejected]
+    notable.sort(key=lambda file: (file.outcome == "loaded", file.source, file.key))
+    return Quality(
+        sources=[_sum(source, [file for file in files if file.source == source]) for source in sorted({file.source for file in files})],
+        total=_sum("all", files),
+        notable=Shortlist.of(notable, _FILES_SHOWN),
+        reasons=Shortlist.of([Reason(*row) for row in codes.iter_rows()], _CODES_SHOWN),
+    )
+
+
+def _sum(source: str, files: Sequence[FileLine]) -> SourceQuality:
+    return SourceQuality(
+        source,
+        len(files),
+        sum(file.rows_read for file in files),
+        sum(file.rows_accepted for file in files),
+        sum(file.rows_rejected for file in files),
+        sum(file.rows_duplicate for file in files),
+    )

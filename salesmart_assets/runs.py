@@ -1,0 +1,211 @@
+"""Running the batch job from a terminal, in this process, with its history in Dagster's instance."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from time import monotonic
+
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from salesmart_assets import terminal
+from salesmart_assets.assets import ALL_ASSETS
+from salesmart_assets.assets.step import PENDING, TAKE_TAG
+from salesmart_assets.batch import landing
+from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.progress import StepEvent, listening
+from salesmart_assets.batch.publication import archive_finished
+from salesmart_assets.contracts import SOURCES
+from salesmart_assets.definitions import defs
+from salesmart_assets.publish.database import describe
+from salesmart_assets.settings import Settings
+
+PROCESS_TAG = "salesmart/process"
+_MOST_ROUNDS = 3
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_OPEN = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRun:
+    """How the run of one batch ended: `reason` is empty where it succeeded."""
+
+    batch_date: date
+    run_id: str
+    seconds: float
+    reason: str
+
+
+def prepare_home(settings: Settings) -> None:
+    """Make Dagster's home, with the packaged `dagster.yaml` unless there is one already, and point Dagster at it."""
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / "dagster.yaml"
+    if not target.exists():
+        with resources.as_file(resources.files("salesmart_assets.local") / "dagster.yaml") as packaged:
+            shutil.copyfile(packaged, target)
+    os.environ["DAGSTER_HOME"] = str(home)
+
+
+@contextmanager
+def instance(settings: Settings) -> Iterator[DagsterInstance]:
+    """Dagster's instance of this home. Runs whose process is gone are marked as failed, so that none waits for them."""
+    prepare_home(settings)
+    with DagsterInstance.from_config(str(settings.dagster_home)) as opened:
+        for run in opened.get_runs(RunsFilter(statuses=_OPEN)):
+            if PROCESS_TAG in run.tags and not _alive(run.tags[PROCESS_TAG]):
+                opened.report_run_failed(run, "The process of this run ended without finishing it. What it left is repaired by the next run.")
+        yield opened
+
+
+def run_batch(
+    opened: DagsterInstance, batch_date: date, *, rebuild: bool, on_step: Callable[[StepEvent], None] = lambda _: None
+) -> BatchRun:
+    """Run `load_batch` for one batch date in this process; never raises for a failed batch."""
+    job = defs.resolve_job_def("load_batch")
+    tags = {PROCESS_TAG: _process()} | ({} if rebuild else {TAKE_TAG: PENDING})
+    started = monotonic()
+    with listening(on_step):
+        result = job.execute_in_process(
+            instance=opened, partition_key=batch_date.isoformat(), tags=tags, run_config=_QUIET, raise_on_error=False
+        )
+    reason = ""
+    if not result.success:
+        reasons = []
+        for event in result.all_events:
+            if event.is_step_failure:
+                error = event.step_failure_data.error
+                told = event.step_failure_data.user_failure_data
+                text = (told.description if told else None) or (error.message if error else "") or "unknown"
+                while not told and error is not None and error.cause is not None:
+                    error = error.cause
+                    text = error.message
+                reasons.append(f"{event.step_key}: {text.strip()}")
+            elif event.is_failure and not reasons and event.message:
+                reasons.append(event.message)
+        reason = "; ".join(reasons[:3]) or "the run failed"
+    return BatchRun(batch_date, result.run_id, monotonic() - started, reason)
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def _alive(mark: str) -> bool:
+    """Whether the process of a run still lives; one on another host can't be seen and counts as alive."""
+    host, pid, started = mark.split("/")
+    return host != socket.gethostname() or (started != "" and _started(int(pid)) == started)
+
+
+def _started(pid: int) -> str:
+    """When a process began, in the kernel's ticks: tells a process from a later one with the same number."""
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.exists():
+        return stat.read_text().rsplit(")", 1)[1].split()[19]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        return "alive"
+    return "alive"
+
+
+def load(platform: Platform, dates: Sequence[date]) -> list[BatchRun]:
+    """Run batches, with a plan before and progress meanwhile: the given dates again, or else all that is pending.
+
+    What a batch leaves pending for another (a copy that counts now, for example) is taken too, until nothing is left; a
+    batch that failed is not tried again.
+    """
+    done: list[BatchRun] = []
+    with ExitStack() as stack:
+        opened: DagsterInstance | None = None
+        while True:
+            batches = list(dates) or _waiting(platform, done)
+            if not batches:
+                return done
+            if opened is None:
+                opened = stack.enter_context(instance(platform.settings))
+            terminal.err.print(_plan(platform, batches, rebuild=bool(dates)))
+            done += [_watched(platform, opened, day, rebuild=bool(dates)) for day in batches]
+            if dates:
+                return done
+
+
+def _waiting(platform: Platform, done: Sequence[BatchRun]) -> list[date]:
+    """Batch dates with something pending, without those that have just failed, or were run as often as can help."""
+    pending = landing.look(platform)
+    for file in pending.set_aside:
+        terminal.err.print(f"Set aside {file.address}: {file.reason}")
+    if pending.set_aside:
+        archive_finished(platform)
+    failed = {item.batch_date for item in done if item.reason}
+    tries = Counter(item.batch_date for item in done)
+    return [day for day in pending.batches if day not in failed and tries[day] < _MOST_ROUNDS]
+
+
+def _plan(platform: Platform, batches: Sequence[date], *, rebuild: bool) -> str:
+    span = str(batches[0]) if len(batches) == 1 else f"{batches[0]} to {batches[-1]}"
+    verb = "rebuild" if rebuild else "load"
+    count = f"{len(batches)} batch{'es' if len(batches) > 1 else ''}"
+    return f"Plan: {verb} {count} ({span}): land, stage, warehouse, marts, publish to {describe(platform.settings.marts_url)}, report."
+
+
+def _watched(platform: Platform, opened: DagsterInstance, day: date, *, rebuild: bool) -> BatchRun:
+    with terminal.progress() as bar:
+        task = bar.add_task(str(day), total=len(ALL_ASSETS))
+
+        def on_step(event: StepEvent) -> None:
+            bar.update(task, description=f"{day}  {event.step:<22}")
+            if event.seconds is not None:
+                bar.advance(task)
+
+        result = run_batch(opened, day, rebuild=rebuild, on_step=on_step)
+    if result.reason:
+        platform.ledger.failed(day, result.reason)
+        terminal.err.print(f"Batch {day} failed after {result.seconds:.1f} s: {result.reason}", style="red")
+    else:
+        terminal.err.print(f"Batch {day} done in {result.seconds:.1f} s.")
+    return result
+
+
+def print_summary(platform: Platform, done: Sequence[BatchRun]) -> None:
+    """What the runs did, for a stranger: files, rows and what became of them, seconds and speed."""
+    days = {item.batch_date for item in done}
+    files = [f for f in platform.ledger.files() if f.batch_date in days and f.superseded_by is None]
+    columns = ("source", "files", "loaded", "rejected_files", "duplicate_files", "empty", "rows_read", "rows_accepted", "rows_rejected", "rows_duplicate")
+    rows: list[dict[str, object]] = []
+    for source in SOURCES:
+        mine = [f for f in files if f.source == source]
+        outcomes = Counter(f.outcome for f in mine)
+        if mine:
+            rows.append(
+                {
+                    "source": source,
+                    "files": len(mine),
+                    "loaded": outcomes["loaded"],
+                    "rejected_files": outcomes["rejected"],
+                    "duplicate_files": outcomes["duplicate"],
+                    "empty": outcomes["empty"],
+                    **{c: sum(getattr(f, c) for f in mine) for c in columns[6:]},
+                }
+            )
+    seconds = sum(item.seconds for item in done)
+    read = sum(f.size for f in files)
+    if rows:
+        terminal.print_table(rows, columns, title="What came in")
+    failed = [item for item in done if item.reason]
+    terminal.out.print(
+        f"\n{len(done) - len(failed)} batches loaded, {len(failed)} failed; {terminal.size(read)} in {seconds:.1f} s "
+        f"({terminal.size(read / max(seconds, 0.001))}/s)."
+    )
+    if any(f.rows_rejected or f.outcome == "rejected" for f in files):
+        terminal.out.print("Rejected rows and files are kept with their reasons: `salesmart rejects`.")

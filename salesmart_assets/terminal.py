@@ -1,0 +1,125 @@
+"""What people see in a terminal: tables, plans, progress and summaries; and JSON for machines, with nothing else around it.
+
+Everything that is not the answer itself goes to standard error, so that a pipe gets only the answer. Colour is left out
+where the output is no terminal or `NO_COLOR` is set.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+from rich.text import Text
+
+Row = Mapping[str, object]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it: decimals, dates and times as text."""
+    if isinstance(value, (Decimal, date)):
+        return value.isoformat() if isinstance(value, date) else format(value, "f")
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
+
+
+def print_json(rows: Iterable[Row]) -> None:
+    """One JSON array of objects on standard output."""
+    sys.stdout.write("[")
+    for number, row in enumerate(rows):
+        sys.stdout.write(",\n" if number else "\n")
+        sys.stdout.write(json.dumps({k: plain(v) for k, v in row.items()}, ensure_ascii=False))
+    sys.stdout.write("\n]\n")
+
+
+def print_csv(rows: Sequence[Row], columns: Sequence[str]) -> None:
+    """CSV with a header on standard output; NULL is empty."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(["" if row[c] is None else plain(row[c]) for c in columns])
+
+
+def table(rows: Sequence[Row], columns: Sequence[str], *, title: str = "", most: int | None = None) -> RichTable:
+    """Rows as a table for people: numbers to the right with thousands separated, NULL as a dash."""
+    grid = RichTable(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    numeric = {c for c in columns if any(isinstance(r[c], (int, Decimal, float)) and not isinstance(r[c], bool) for r in rows)}
+    for c in columns:
+        grid.add_column(c, justify="right" if c in numeric else "left", overflow="fold", no_wrap=c in numeric)
+    for row in rows[:most]:
+        grid.add_row(*(cell(c, row[c]) for c in columns))
+    if most is not None and len(rows) > most:
+        grid.caption = f"… and {len(rows) - most:,} more"
+        grid.caption_justify = "left"
+    return grid
+
+
+def cell(column: str, value: object) -> Text:
+    """One value for people. Identifiers are not numbers to be read aloud, so they get no separators."""
+    if value is None or value == "":
+        return Text("–", style="dim")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, int):
+        return Text(str(value) if column.endswith(("_id", "_key", "_row")) else f"{value:,}")
+    if isinstance(value, Decimal):
+        return Text(f"{value:,f}")
+    if isinstance(value, datetime):
+        return Text(value.strftime("%Y-%m-%d %H:%M:%S"))
+    text = str(value)
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+_STYLES = {"loaded": "green", "rejected": "yellow", "duplicate": "cyan", "superseded": "dim", "empty": "dim", "given_up": "red", "A": "yellow"}
+
+
+def print_table(rows: Sequence[Row], columns: Sequence[str], *, title: str = "", most: int | None = None) -> None:
+    """A table for people on standard output. In a pipe it is as wide as it needs to be."""
+    if not out.is_terminal:
+        width = max((len(str(r[c])) for r in rows for c in columns), default=0) + 4
+        Console(file=sys.stdout, highlight=False, width=max(200, min(width * len(columns), 4000))).print(
+            table(rows, columns, title=title, most=most)
+        )
+        return
+    out.print(table(rows, columns, title=title, most=most))
+
+
+def progress() -> Progress:
+    """A progress bar on standard error; silent where that is no terminal."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+def size(number: float) -> str:
+    """Bytes for people.
+
+    >>> size(1_234_567)
+    '1.2 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
