@@ -12,7 +12,7 @@ import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, cast
 
@@ -216,12 +216,11 @@ def open_encoder(stream: BinaryIO, kind: Format, contract: Contract, schema: pa.
 @contextmanager
 def encoding(stream: BinaryIO, kind: Format, contract: Contract, schema: pa.Schema, *, compress: bool = False) -> Iterator[Encoder]:
     """An encoder that is finished at the end of the block; with `compress` through gzip, without a time in its header."""
-    if not compress:
+    with ExitStack() as stack:
+        if compress:
+            packed = gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=stream, mtime=0)
+            stream = cast(BinaryIO, stack.enter_context(packed))
         encoder = open_encoder(stream, kind, contract, schema)
+        # Also after an error: a Parquet writer left open would write its end later, when the stream is gone.
+        stack.callback(encoder.close)
         yield encoder
-        encoder.close()
-        return
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=stream, mtime=0) as packed:
-        encoder = open_encoder(cast(BinaryIO, packed), kind, contract, schema)
-        yield encoder
-        encoder.close()

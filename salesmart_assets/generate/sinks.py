@@ -84,7 +84,7 @@ class S3Sink:
         except (BotoCoreError, ClientError) as error:
             stream.abort()
             raise Unreachable(
-                f"s3://{self.bucket}/{key} could not be written: {error}. Check the bucket, the endpoint and the keys."
+                f"s3://{self.bucket}/{key} could not be written: {str(error).rstrip('.')}. Check the bucket, the endpoint and the keys."
             ) from error
         except BaseException:
             stream.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from salesmart_assets.contracts import Contract
 from salesmart_assets.errors import Unreachable
 from salesmart_assets.generate import FolderSink, Plan, S3Sink, generate
+from salesmart_assets.generate.receipts import BLOCK_ROWS, Till
 
 DAY = date(2026, 3, 1)
 PART = 16 * 2**20
@@ -92,3 +94,25 @@ def test_an_error_leaves_nothing_in_the_folder(tmp_path: Path) -> None:
         assert not (tmp_path / "sales" / f"dt={DAY}" / "a.csv").exists()
         raise ZeroDivisionError
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_day_broken_off_leaves_no_half_file(
+    tmp_path: Path, contracts: dict[str, Contract], monkeypatch: pytest.MonkeyPatch, kind: Any, packed: bool
+) -> None:
+    """When generating breaks off in the middle of a file, that file is not there, in any format, and those before it are."""
+    rows = Till.rows
+
+    def failing(till: Till, block: int, count: int) -> Any:
+        if block:
+            raise ZeroDivisionError
+        return rows(till, block, count)
+
+    monkeypatch.setattr(Till, "rows", failing)
+    with pytest.raises(ZeroDivisionError):
+        list(generate(Plan(DAY, rows=BLOCK_ROWS + 1, format=kind, gzip=packed), FolderSink(tmp_path), contracts))
+    # A writer left open would complain when it is collected.
+    gc.collect()
+    found = sorted(path.name.split("_2026")[0] for path in tmp_path.rglob("*") if path.is_file())
+    assert found == ["customers", "products", "sales_team", "stores"]
