@@ -13,14 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-BRIDGE_SCHEMA: pa.Schema = pa.schema(
-    [
-        pa.field("sales_date", pa.date32()),
-        pa.field("manager_id", pa.int64()),
-        pa.field("sales_person_id", pa.int64()),
-        pa.field("level", pa.int64()),
-        pa.field("path", pa.string()),
-    ]
+BRIDGE_SCHEMA = pa.schema(
+    [("sales_date", pa.date32()), ("manager_id", pa.int64()), ("sales_person_id", pa.int64()), ("level", pa.int64()), ("path", pa.string())]
 )
 
 

@@ -21,7 +21,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, final
 from salesmart_assets.errors import Unreachable, UsageError
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
 
 Kind = Literal["sail", "spark", "connect"]
 
@@ -200,3 +201,12 @@ def _connect(remote: str) -> SparkSession:
     for key, value in SESSION_CONFIG.items():
         session.conf.set(key, value)
     return session
+
+
+def frame_of(session: SparkSession, rows: pa.Table) -> DataFrame:
+    """Rows from Arrow as a frame of the same types; also none at all, from which the client by itself learns no types."""
+    if rows.num_rows:
+        return session.createDataFrame(rows)
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    return session.createDataFrame([], schema=from_arrow_schema(rows.schema))
