@@ -1,0 +1,73 @@
+"""Engines start, are reached and stop."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import functions as F
+
+from salesmart_assets.errors import Unreachable, UsageError
+from salesmart_assets.transforms.session import Engine, frame_of
+
+
+def test_times_are_utc_on_every_engine(engine: Engine) -> None:
+    """A session's time zone is UTC, whatever the machine's."""
+    assert engine.session().conf.get("spark.sql.session.timeZone") == "UTC"
+    noon = engine.session().range(1).select(F.hour(F.timestamp_seconds(F.lit(43_200))).alias("hour")).toArrow()
+    assert noon.to_pylist() == [{"hour": 12}]
+
+
+def test_a_session_is_made_once(engine: Engine) -> None:
+    """An engine has one session, and another engine in the same process has another."""
+    assert engine.session() is engine.session()
+    assert engine.remote.startswith("sc://127.0.0.1:")
+
+
+def test_empty_tables_keep_their_types(engine: Engine) -> None:
+    """A table without rows becomes a frame with its columns."""
+    empty = pa.table({"day": pa.array([], pa.date32()), "amount": pa.array([], pa.decimal128(18, 2))})
+    found = frame_of(engine.session(), empty).toArrow()
+    assert (found.num_rows, found.schema.types) == (0, empty.schema.types)
+
+
+def test_an_engine_of_somebody_else_is_left_running(sail_engine: Engine) -> None:
+    """Stopping the connection to a Spark Connect server ends our session, not the server."""
+    other = Engine.start(sail_engine.remote)
+    assert (other.kind, other.session().range(2).count()) == ("connect", 2)
+    other.stop()
+    other.stop()
+    assert sail_engine.session().range(3).count() == 3
+
+
+def test_two_engines_live_in_one_process() -> None:
+    """Engines can be started and stopped beside each other; a new session follows an old one."""
+    with Engine.start("sail") as first, Engine.start("sail") as second:
+        assert first.remote != second.remote
+        assert first.session().range(1).count() == 1
+        first.stop()
+        assert second.session().range(2).count() == 2
+
+
+def test_unknown_settings_are_named() -> None:
+    """A setting that names no engine is a usage error that says which ones there are."""
+    with pytest.raises(UsageError, match="SALESMART_SPARK=flink names no engine: use sail"):
+        Engine.start("flink")
+
+
+def test_spark_without_java_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no Java, the error names it, and the engine that needs none."""
+    monkeypatch.setenv("JAVA_HOME", os.devnull)
+    with pytest.raises(Unreachable, match=r"needs Java 17.*SALESMART_SPARK=sail"):
+        Engine.start("local[1]")
+
+
+def test_importing_starts_nothing() -> None:
+    """The modules can be imported where warnings are errors, without loading an engine."""
+    modules = "session, shape, asof, dimensions, fact, rollups, marts, management, changes"
+    script = f"import sys; from salesmart_assets.transforms import {modules}; assert 'pysail' not in sys.modules"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
