@@ -1,0 +1,220 @@
+"""Rows into a side table as fast as the server lets us, and what the rows of a table add up to there.
+
+Belongs here: the two ways to load and the SQL side of `rows.Totals`. Does not belong here: when to load and what to make of
+the totals.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from salesmart_assets.contracts import ColumnType, Table
+from salesmart_assets.errors import AuditFailed
+from salesmart_assets.publish.rows import ABSENT, PRESENT, SEPARATOR, Totals, as_texts, key_of
+from salesmart_assets.publish.schema import sqlite_decimal
+from salesmart_assets.publish.wire import WireConnection
+
+LOAD_DATA, INSERT = "load_data", "insert"
+_ROWS_PER_INSERT = 1_000
+# Not allowed by the server (MySQL 5.7, MySQL 8, MariaDB), not allowed by this client library.
+_LOAD_REFUSED = (1148, 3948, 4166, 2068)
+# A backslash first, or it would be doubled in what the others have written.
+_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0"))
+_WARNED_ROW = re.compile(r"at row (\d+)")
+_WARNED_COLUMN = re.compile(r"column [`'\"](?:[^`'\"]*[`'\"]\.[`'\"])*([^`'\"]+)[`'\"]")
+
+
+def bulk_load_method(engine: sa.Engine) -> str:
+    """`load_data` where the server takes rows in bulk (`LOAD DATA LOCAL INFILE`), else `insert`."""
+    with engine.connect() as connection:
+        return _method(connection)
+
+
+def load_side(connection: sa.Connection, table: Table, side: sa.Table, rows: pa.Table) -> None:
+    """Load the rows into the side table.
+
+    Raises `AuditFailed`, with the key of the row, for a value that the database does not take as it is.
+    """
+    if connection.dialect.name == "sqlite":
+        _insert_sqlite(connection, table, side, rows)
+    elif _method(connection) == INSERT or not _load_data(connection, table, side, rows):
+        _insert_mysql(connection, table, side, rows)
+
+
+def standing_totals(connection: sa.Connection, table: Table, at: sa.Table, condition: sa.ColumnElement[bool] | None) -> Totals:
+    """What the rows of a table in the database add up to, locking them until the end of the transaction where rows can be locked."""
+    columns: list[sa.ColumnElement[Any]] = [sa.func.count()]
+    if connection.dialect.name == "sqlite":
+        _teach_sqlite(connection)
+        columns += [sa.func.salesmart_sum(_sqlite_text(at, name, table.column(name).type)) for name in table.money_columns]
+    else:
+        columns += [sa.func.sum(at.c[name]) for name in table.money_columns]
+    columns.append(_fingerprint(connection.dialect.name, table, at))
+    query = sa.select(*columns).select_from(at)
+    if condition is not None:
+        query = query.where(condition)
+    # On MySQL, what others have committed since this transaction's snapshot counts too: a locking read sees it.
+    count, *sums, fingerprint = connection.execute(query.with_for_update()).one()
+    exact = {}
+    for name, value in zip(table.money_columns, sums, strict=True):
+        _, scale = table.column(name).type.decimal or (0, 0)
+        exact[name] = Decimal(value if value is not None else 0).quantize(Decimal(1).scaleb(-scale))
+    return Totals(count, exact, int(fingerprint or 0))
+
+
+def _method(connection: sa.Connection) -> str:
+    if connection.dialect.name != "mysql":
+        return INSERT
+    return LOAD_DATA if connection.exec_driver_sql("SELECT @@GLOBAL.local_infile").scalar() in (1, "1", "ON") else INSERT
+
+
+def _load_data(connection: sa.Connection, table: Table, side: sa.Table, rows: pa.Table) -> bool:
+    """Load in bulk; False if the server does not let us after all."""
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, WireConnection)
+    preparer = connection.dialect.identifier_preparer
+    names = ", ".join(preparer.quote(name) for name in table.names)
+    with driver.offer(_lines(table, rows)) as name:
+        try:
+            loaded = connection.exec_driver_sql(
+                f"LOAD DATA LOCAL INFILE '{name}' INTO TABLE {preparer.format_table(side)} CHARACTER SET utf8mb4 "
+                rf"FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({names})"
+            ).rowcount
+        except sa.exc.DBAPIError as error:
+            if error.orig is not None and error.orig.args[:1] and error.orig.args[0] in _LOAD_REFUSED:
+                return False
+            raise
+    # LOCAL turns errors into warnings, drops duplicates and shortens values: any warning is an error here.
+    warnings = connection.exec_driver_sql("SHOW WARNINGS").all()
+    if warnings:
+        raise _misfit(table, rows, str(warnings[0][2]), 0)
+    if loaded != rows.num_rows:
+        raise AuditFailed(f"{table.name}: the database took {loaded} of {rows.num_rows} rows: nothing was published.")
+    return True
+
+
+def _lines(table: Table, rows: pa.Table) -> Iterator[bytes]:
+    strings = [index for index, column in enumerate(table.columns) if column.type.name == "string"]
+    for texts in as_texts(table, rows):
+        for index in strings:
+            for sign, escaped in _ESCAPES:
+                texts[index] = pc.replace_substring(texts[index], sign, escaped)
+        fields = [pc.fill_null(text, "\\N") for text in texts]
+        yield "".join(f"{line}\n" for line in pc.binary_join_element_wise(*fields, "\t").to_pylist()).encode()
+
+
+def _insert_mysql(connection: sa.Connection, table: Table, side: sa.Table, rows: pa.Table) -> None:
+    statement = _insert_statement(connection, table, side, "%s")
+    start = 0
+    for texts in as_texts(table, rows):
+        values = list(zip(*(text.to_pylist() for text in texts), strict=True))
+        for offset in range(0, len(values), _ROWS_PER_INSERT):
+            part = values[offset : offset + _ROWS_PER_INSERT]
+            try:
+                with connection.begin_nested():
+                    connection.exec_driver_sql(statement, part)
+            except (sa.exc.DataError, sa.exc.IntegrityError):
+                _insert_singly(connection, table, statement, part, rows, start + offset)
+        start += len(values)
+
+
+def _insert_singly(
+    connection: sa.Connection, table: Table, statement: str, part: Sequence[tuple[Any, ...]], rows: pa.Table, start: int
+) -> None:
+    """Find the row that the database does not take."""
+    for index, values in enumerate(part):
+        try:
+            connection.exec_driver_sql(statement, values)
+        except (sa.exc.DataError, sa.exc.IntegrityError) as error:
+            raise _misfit(table, rows, str(error.orig), start + index) from None
+
+
+def _insert_sqlite(connection: sa.Connection, table: Table, side: sa.Table, rows: pa.Table) -> None:
+    statement = _insert_statement(connection, table, side, "?")
+    for texts in as_texts(table, rows):
+        columns = [_sqlite_values(column.type, text) for column, text in zip(table.columns, texts, strict=True)]
+        connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+
+
+def _sqlite_values(column_type: ColumnType, texts: pa.Array) -> Sequence[Any]:
+    if column_type.decimal:
+        return [sqlite_decimal(text) for text in texts.to_pylist()]
+    return (texts.cast(pa.int64()) if column_type.name in ("integer", "boolean") else texts).to_pylist()
+
+
+def _insert_statement(connection: sa.Connection, table: Table, side: sa.Table, mark: str) -> str:
+    preparer = connection.dialect.identifier_preparer
+    names = ", ".join(preparer.quote(name) for name in table.names)
+    return f"INSERT INTO {preparer.format_table(side)} ({names}) VALUES ({', '.join([mark] * len(table.names))})"
+
+
+def _misfit(table: Table, rows: pa.Table, message: str, start: int) -> AuditFailed:
+    """The error for a value the database did not take. Its own message may repeat the value, so it is not passed on."""
+    column, row = _WARNED_COLUMN.search(message), _WARNED_ROW.search(message)
+    index = start + int(row[1]) - 1 if row and int(row[1]) > 0 else start
+    where = f"the row {key_of(table, rows, index)}" if index < rows.num_rows else "a row"
+    what = f"its {column[1]}" if column else "a value"
+    return AuditFailed(
+        f"{table.name}: the database does not take {where} as it is ({what} does not fit the column, or the key is there twice): "
+        "nothing was published. Correct the row, or widen the type in the contract."
+    )
+
+
+def _fingerprint(dialect: str, table: Table, at: sa.Table) -> sa.ColumnElement[Any]:
+    """The sum over all rows of the CRC-32 of the row's text: see `rows.totals`."""
+    if dialect == "sqlite":
+        parts = [sa.func.coalesce(sa.literal(PRESENT).concat(_sqlite_text(at, c.name, c.type)), ABSENT) for c in table.columns]
+        line = parts[0]
+        for part in parts[1:]:
+            line = line.concat(SEPARATOR).concat(part)
+        return sa.func.salesmart_fingerprint(line)
+    fields = [sa.func.coalesce(sa.func.concat(PRESENT, at.c[name]), ABSENT) for name in table.names]
+    return sa.func.sum(sa.func.crc32(sa.func.concat_ws(SEPARATOR, *fields)))
+
+
+def _sqlite_text(at: sa.Table, name: str, column_type: ColumnType) -> sa.ColumnElement[str]:
+    """A column as `rows.as_text` writes it."""
+    stored = sa.type_coerce(at.c[name], sa.Text())
+    if not column_type.decimal:
+        return stored
+    plain = sa.func.printf(f"%.{column_type.decimal[1]}f", stored)
+    return sa.case((stored.is_(None), None), (sa.func.typeof(stored) == "blob", sa.cast(stored, sa.Text())), else_=plain)
+
+
+class _Sum:
+    """SQLite has no exact sum of decimals."""
+
+    def __init__(self) -> None:
+        self.total = Decimal(0)
+
+    def step(self, text: str | None) -> None:
+        if text is not None:
+            self.total += Decimal(text)
+
+    def finalize(self) -> str:
+        return format(self.total, "f")
+
+
+class _Fingerprint:
+    def __init__(self) -> None:
+        self.total = 0
+
+    def step(self, line: str) -> None:
+        self.total += zlib.crc32(line.encode())
+
+    def finalize(self) -> str:
+        return str(self.total)
+
+
+def _teach_sqlite(connection: sa.Connection) -> None:
+    driver: Any = connection.connection.dbapi_connection
+    driver.create_aggregate("salesmart_sum", 1, _Sum)
+    driver.create_aggregate("salesmart_fingerprint", 1, _Fingerprint)

@@ -1,0 +1,209 @@
+"""Opening a database by its URL: SQLite, MySQL or MariaDB, ready to be written to.
+
+Belongs here: what an engine needs before the first statement (creating the database, session settings, transactions that
+are transactions), and one clear sentence when it cannot be had. Does not belong here: any table.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import sqlalchemy as sa
+
+from salesmart_assets.errors import SalesmartError, Unreachable, UsageError
+from salesmart_assets.publish.wire import WireConnection
+
+BUSY_SECONDS = 30
+CONNECT_SECONDS = 10
+_MYSQL_DRIVERS = ("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql")
+_SQLITE_DRIVERS = ("sqlite", "sqlite+pysqlite")
+# A value that does not fit is an error, never a shortened value; a backslash is an escape sign, as the bulk load writes it.
+_SQL_MODE = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_IN_DATE,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION"
+_ACCESS_DENIED, _DENIED_FOR_DATABASE, _UNKNOWN_DATABASE, _DENIED_WITHOUT_PASSWORD = 1045, 1044, 1049, 1698
+_BEGIN = "sqlite_begin"
+
+
+def open_database(url: str) -> sa.Engine:
+    """An engine for the database at `url`, which is created if it is not there and the user may create it.
+
+    Takes `sqlite:///FILE`, `mysql+pymysql://…`, and `mysql://…` or `mariadb://…`, which mean the same driver. On SQLite,
+    `engine.begin()` takes the write lock at once, so that what is read in it still holds when it writes;
+    `engine.connect()` only reads a snapshot until its first write.
+
+    Raises `UsageError` for a URL that means none of these, and `Unreachable` when the server does not answer, refuses the
+    credentials, or does not have the database and does not let the user create it.
+    """
+    parsed = _parse(url)
+    return _open_sqlite(parsed) if parsed.drivername in _SQLITE_DRIVERS else _open_mysql(parsed)
+
+
+def describe(url: str) -> str:
+    """The URL with its password masked.
+
+    >>> describe("mysql+pymysql://ann:secret@db.example/marts")
+    'mysql+pymysql://ann:***@db.example/marts'
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        return "a database URL that cannot be read"
+    secret = {name: "***" for name in parsed.query if name.lower() in ("password", "passwd", "ssl_key_password")}
+    return parsed.update_query_dict(secret).render_as_string(hide_password=True)
+
+
+def _parse(url: str) -> sa.URL:
+    advice = "use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE"
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        # The text itself may hold a password: it is not repeated.
+        raise UsageError(f"The database URL cannot be read: {advice}, with special signs in the password written as %XX.") from None
+    if parsed.drivername in _SQLITE_DRIVERS:
+        if not parsed.database or parsed.database == ":memory:" or parsed.host:
+            raise UsageError(f"The database URL {describe(url)} names no file: use sqlite:///FILE (four slashes before an absolute path).")
+        return parsed
+    if parsed.drivername not in _MYSQL_DRIVERS:
+        raise UsageError(f"The database {parsed.drivername} is not supported: {advice}.")
+    if not parsed.database:
+        raise UsageError(f"The database URL {describe(url)} names no database: {advice}.")
+    return parsed.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"})
+
+
+class _SqliteEngine(sa.Engine):
+    """An engine whose `begin()` takes SQLite's write lock at once: a snapshot that was read first can't be written on."""
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        with self.connect().execution_options(**{_BEGIN: "IMMEDIATE"}) as connection, connection.begin():
+            yield connection
+
+
+def immediate(connection: sa.Connection) -> sa.Connection:
+    """The connection, with its next transactions taking SQLite's write lock at once. No effect elsewhere."""
+    return connection.execution_options(**{_BEGIN: "IMMEDIATE"})
+
+
+def _open_sqlite(url: sa.URL) -> sa.Engine:
+    assert url.database is not None
+    path = Path(url.database).expanduser().absolute()
+    made = sa.create_engine(url.set(database=str(path)), connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+    engine = _SqliteEngine(made.pool, made.dialect, made.url, hide_parameters=True)
+
+    # The driver's own idea of when to begin leaves DDL and reads outside transactions; with it off, we begin them ourselves.
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(_BEGIN, 'DEFERRED')}")
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _switch_to_wal(path)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+    except (OSError, sqlite3.Error, sa.exc.DBAPIError) as error:
+        reason = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        raise Unreachable(
+            f"The SQLite database {path} cannot be opened ({reason}): check the path, its rights and the free space."
+        ) from None
+    return engine
+
+
+def _switch_to_wal(path: Path) -> None:
+    """Let readers and the writer work side by side. The switch doesn't wait for others by itself, so wait here."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        finally:
+            connection.close()
+
+
+def _open_mysql(url: sa.URL) -> sa.Engine:
+    settings = {"local_infile": True, "sql_mode": _SQL_MODE, "connect_timeout": CONNECT_SECONDS}
+    engine = sa.create_engine(
+        url,
+        connect_args={name: value for name, value in settings.items() if name not in url.query},
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        hide_parameters=True,
+    )
+    sa.event.listen(engine, "do_connect", _connect_guarded)
+    try:
+        _ask(engine)
+    except sa.exc.DBAPIError as error:
+        if _code(error) != _UNKNOWN_DATABASE:
+            raise _unreachable(url, error) from None
+        _create_database(url)
+        try:
+            _ask(engine)
+        except sa.exc.DBAPIError as again:
+            raise _unreachable(url, again) from None
+    return engine
+
+
+def _connect_guarded(dialect: object, record: object, arguments: list[Any], settings: Mapping[str, Any]) -> WireConnection:
+    return WireConnection(*arguments, **settings)
+
+
+def _ask(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+
+
+def _create_database(url: sa.URL) -> None:
+    server = sa.create_engine(url.set(database=""), connect_args={"connect_timeout": CONNECT_SECONDS}, hide_parameters=True)
+    try:
+        name = server.dialect.identifier_preparer.quote_identifier(url.database or "")
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+    except sa.exc.DBAPIError as error:
+        if _code(error) in (_DENIED_FOR_DATABASE, _ACCESS_DENIED):
+            raise Unreachable(
+                f"The database {url.database} does not exist on {_place(url)} and user {url.username} may not create it: let an "
+                f"administrator run CREATE DATABASE `{url.database}` CHARACTER SET utf8mb4 COLLATE utf8mb4_bin and grant all rights on it."
+            ) from None
+        raise _unreachable(url, error) from None
+    finally:
+        server.dispose()
+
+
+def _unreachable(url: sa.URL, error: sa.exc.DBAPIError) -> SalesmartError:
+    code, place = _code(error), _place(url)
+    if code in (_ACCESS_DENIED, _DENIED_WITHOUT_PASSWORD):
+        return Unreachable(f"The database server {place} refuses user {url.username}: check the user and the password in the database URL.")
+    if code == _DENIED_FOR_DATABASE:
+        return Unreachable(
+            f"User {url.username} may not use the database {url.database} on {place}, or it does not exist: let an administrator "
+            "create it and grant the user all rights on it."
+        )
+    return Unreachable(
+        f"The database {url.database} on {place} does not answer (error {code}): check host and port in the database URL, and that the "
+        "server is running and can be reached from here."
+    )
+
+
+def _code(error: sa.exc.DBAPIError) -> int | None:
+    """MySQL's number of an error."""
+    arguments = error.orig.args if isinstance(error.orig, pymysql.err.Error) else ()
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def _place(url: sa.URL) -> str:
+    socket = url.query.get("unix_socket")
+    return str(socket) if socket else f"{url.host or 'localhost'}:{url.port or 3306}"

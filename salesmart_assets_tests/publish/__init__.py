@@ -1,0 +1,1 @@
+"""Publication: databases, side tables, the switch."""
