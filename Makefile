@@ -1,0 +1,61 @@
+# Everything a person does here is a target; `make` lists them. A machine needs Python 3.10 to 3.13 and make.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+READY := .venv/.ready
+
+# PYTHON=python3.12 picks the Python of a new .venv; without it, the first on the path that fits.
+export PYTHON
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(READY) ## See it work: files land, are checked, and become marts and reports
+	@$(BIN)/salesmart demo
+
+.PHONY: dev
+dev: $(READY) ## Start it: Dagster's UI, the sensor, and a local S3 endpoint
+	@$(BIN)/salesmart dev
+
+.PHONY: test
+test: $(READY) ## Run every test; ARGS="-k ledger" runs some
+	@.ci/needs
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --durations 10 --durations-min 1 $(ARGS)
+
+.PHONY: check
+check: $(READY) ## Check format, style, types, walls between packages, lock and text
+	@$(BIN)/ruff format --quiet --diff . || { echo 'make format puts this right.'; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }; echo "Walls: $$(echo "$$said" | grep '^Contracts:')"
+	@$(BIN)/python .ci/check_lock.py
+	@$(BIN)/python .ci/check_text.py
+
+.PHONY: format
+format: $(READY) ## Format the code, and mend what can be mended safely
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+.PHONY: screenshots
+screenshots: $(READY) ## Take the pictures of the documentation anew
+	@.ci/needs
+	@$(BIN)/python -m salesmart_assets_tests.screenshots
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+.PHONY: lock
+lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1 takes the newest
+	@$(COMPILE) --group dev pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --group installer --constraint requirements.lock --output-file .ci/installer.lock
+
+.PHONY: clean
+clean: ## Remove what make made; the data in .salesmart stays
+	@rm -rf .venv build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock .ci/installer.lock .ci/install pyproject.toml
+	@.ci/install
+	@touch $@
