@@ -1,0 +1,117 @@
+"""What a bucket can do, asked of the bucket itself, and its listing: the parts of S3 that differ between stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+from uuid import uuid4
+
+from botocore.exceptions import ClientError
+
+from salesmart_assets.errors import Unreachable
+from salesmart_assets.landing.faults import code_of, translated
+from salesmart_assets.landing.objects import LandedObject, in_utc
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef, ObjectVersionTypeDef
+
+_NOT_IMPLEMENTED = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
+_HADOOP_FOLDER = "_$folder$"
+# What S3 calls the version of an object that was written without versions.
+NULL_VERSION = "null"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One bucket of a store. What it can do is asked once."""
+
+    client: S3Client
+    name: str
+
+    @cached_property
+    def versioning(self) -> Literal["on", "suspended", "off"]:
+        """Whether every write gets a version of its own.
+
+        Raises `Unreachable` if the bucket may not be asked: a guess would give one object two identities.
+        """
+        try:
+            with translated("Asking for the versioning of", self.name):
+                try:
+                    status = self.client.get_bucket_versioning(Bucket=self.name).get("Status")
+                except ClientError as error:
+                    if code_of(error) in _NOT_IMPLEMENTED:
+                        return "off"
+                    raise
+        except Unreachable as error:
+            raise Unreachable(f"{error} It takes the rights s3:GetBucketVersioning, s3:ListBucket and s3:ListBucketVersions.") from error
+        return "on" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
+
+    def conditional_delete(self, area: str) -> bool:
+        """Whether the store refuses to delete an object whose ETag is not the one named: tried on a throw-away object in `area`.
+
+        False also where the trial itself is refused.
+        """
+        key = f"{area}.probe-{uuid4().hex}"
+        try:
+            self.client.put_object(Bucket=self.name, Key=key, Body=b"probe")
+        except ClientError:
+            return False
+        enforced = False
+        try:
+            self.client.delete_object(Bucket=self.name, Key=key, IfMatch='"00000000000000000000000000000000"')
+        except ClientError as error:
+            enforced = code_of(error) in {"PreconditionFailed", "412"}
+            with translated("Deleting", self.name, key):
+                self.client.delete_object(Bucket=self.name, Key=key)
+        return enforced
+
+    def listed(self, prefix: str, source: str) -> Iterator[LandedObject]:
+        """The current objects under a prefix, page by page, without folder markers. Zero-byte files are objects."""
+        found = self._latest(prefix, source) if self.versioning != "off" else self._plain(prefix, source)
+        return (landed for landed in found if not landed.key.endswith(("/", _HADOOP_FOLDER)))
+
+    def older_versions(self, landed: LandedObject) -> list[LandedObject]:
+        """The versions that would be current again if this version, being the current one, were deleted; else none."""
+        versions: list[ObjectVersionTypeDef] = []
+        deleted = []
+        with translated("Listing the versions of", self.name, landed.key):
+            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=landed.key):
+                versions += [v for v in page.get("Versions", []) if v["Key"] == landed.key]
+                deleted += [m["LastModified"] for m in page.get("DeleteMarkers", []) if m["Key"] == landed.key]
+        ids = [v["VersionId"] for v in versions]
+        exact = landed.version_id or NULL_VERSION
+        if exact not in ids or not versions[ids.index(exact)]["IsLatest"]:
+            return []
+        older = versions[ids.index(exact) + 1 :]
+        # What lies under a deletion stays hidden. Times are in seconds: where they tie, the version counts as not hidden.
+        return [_version(v, self.name, landed.source) for v in older if not any(m > v["LastModified"] for m in deleted)]
+
+    def _plain(self, prefix: str, source: str) -> Iterator[LandedObject]:
+        with translated("Listing", self.name, prefix):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    yield _object(item, self.name, source)
+
+    def _latest(self, prefix: str, source: str) -> Iterator[LandedObject]:
+        with translated("Listing", self.name, prefix):
+            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
+                for item in page.get("Versions", []):
+                    if item["IsLatest"]:
+                        yield _version(item, self.name, source)
+
+
+def own_version(version_id: str | None) -> str | None:
+    """A version id that names one write; None where the store has none or calls it "null", which later writes may reuse."""
+    return None if version_id in (None, "", NULL_VERSION) else version_id
+
+
+def _object(item: ObjectTypeDef, bucket: str, source: str) -> LandedObject:
+    return LandedObject(source, bucket, item["Key"], None, item["ETag"].strip('"'), item["Size"], in_utc(item["LastModified"]))
+
+
+def _version(item: ObjectVersionTypeDef, bucket: str, source: str) -> LandedObject:
+    version = own_version(item["VersionId"])
+    return LandedObject(source, bucket, item["Key"], version, item["ETag"].strip('"'), item["Size"], in_utc(item["LastModified"]))

@@ -1,0 +1,254 @@
+"""The landing zone over boto3: list, put, read exactly what was listed, and move away what is done.
+
+Belongs here: the zone and its connection. Does not belong here: what the files hold, and which of them are new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from salesmart_assets.errors import Permanent, Retryable, Unreachable, UsageError
+from salesmart_assets.landing.archive import Archive
+from salesmart_assets.landing.bucket import Bucket, own_version
+from salesmart_assets.landing.faults import ObjectChanged, ObjectGone, StoreFault, code_of, translated
+from salesmart_assets.landing.objects import InvalidBatchDate, LandedObject, batch_date_of, in_utc
+from salesmart_assets.local.endpoint import local_credentials
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+
+    from salesmart_assets.local.endpoint import LocalEndpoint
+    from salesmart_assets.settings import Settings
+
+__all__ = ["InvalidBatchDate", "LandedObject", "LandingZone", "ObjectChanged", "ObjectGone", "StoreFault", "batch_date_of", "connect"]
+
+_BLOCK_BYTES = 1 << 20
+_MULTIPART_BYTES = 32 << 20
+_MOST_PARTS = 9_000
+_READ_PAUSES = (0.2, 0.8, 3.2)  # seconds before each further attempt
+_MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "405", "MethodNotAllowed"}
+
+
+class LandingZone:
+    """Where producers drop objects: PREFIX/SOURCE/dt=YYYY-MM-DD/FILE in a bucket, with processed/ and error/ beside PREFIX.
+
+    `prefix` has a trailing slash or is empty. `local` says that the store is the program's own endpoint.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str, *, local: bool) -> None:
+        """Use the client as it is; nothing is asked of the store yet."""
+        self.client = client
+        self.bucket = bucket
+        self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self.local = local
+        self._beside = self.prefix[: self.prefix.rstrip("/").rfind("/") + 1]
+        if self.prefix in (self.area("processed"), self.area("error")):
+            raise UsageError(f"SALESMART_LANDING can't end in {PurePosixPath(self.prefix).name}/: finished objects are moved there.")
+
+    def area(self, kind: Literal["processed", "error"]) -> str:
+        """Key prefix of finished objects, beside the landing prefix: landing/ has processed/ and error/."""
+        return f"{self._beside}{kind}/"
+
+    @cached_property
+    def _own(self) -> Bucket:
+        return Bucket(self.client, self.bucket)
+
+    def _bucket(self, name: str) -> Bucket:
+        return self._own if name == self.bucket else Bucket(self.client, name)
+
+    def check(self) -> None:
+        """Ask the store for a listing. Raises `Unreachable` with one sentence: what, where, and what to do."""
+        where = self.client.meta.endpoint_url
+        try:
+            with translated("Listing", self.bucket, self.prefix):
+                self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+        except Retryable:
+            raise Unreachable(
+                f"The S3 endpoint {where} does not answer for bucket {self.bucket}. Start it, or correct SALESMART_S3_ENDPOINT_URL."
+            ) from None
+        except ObjectGone:
+            raise Unreachable(f"There is no bucket {self.bucket} at {where}. Create it, or correct SALESMART_LANDING.") from None
+        except Unreachable:
+            raise
+        except Permanent as error:
+            raise Unreachable(f"{error} Endpoint: {where}.") from error
+
+    def objects(self, source: str, *, bucket: str | None = None, prefix: str | None = None) -> Iterator[LandedObject]:
+        """The current objects of a source, page by page, in the order of their keys; elsewhere if a bucket and prefix are named.
+
+        Raises `Unreachable` or `StoreFault`.
+        """
+        under = f"{self.prefix}{source}/" if prefix is None else prefix
+        return self._bucket(bucket or self.bucket).listed(under, source)
+
+    def list_any(self, prefix: str) -> Iterator[LandedObject]:
+        """The current objects under any prefix of the bucket; their source is empty outside the landing zone and the archive."""
+        for landed in self._own.listed(prefix, ""):
+            yield self._with_source(landed)
+
+    def _with_source(self, landed: LandedObject) -> LandedObject:
+        for area in (self.area("processed"), self.area("error"), self.prefix):
+            if landed.key.startswith(area) and "/" in landed.key[len(area) :]:
+                return replace(landed, source=landed.key[len(area) :].split("/", 1)[0])
+        return landed
+
+    def put(self, path: Path, source: str, batch_date: date, name: str | None = None) -> str:
+        """Land a file under its batch date, replacing an object of the same name; returns the key. Large files go in parts."""
+        key = f"{self.prefix}{source}/dt={batch_date.isoformat()}/{name or path.name}"
+        if not path.is_file():
+            raise UsageError(f"{path} is no file: nothing was landed.")
+        size = path.stat().st_size
+        config = TransferConfig(
+            multipart_threshold=_MULTIPART_BYTES,
+            multipart_chunksize=max(_MULTIPART_BYTES // 2, size // _MOST_PARTS),
+            use_threads=not self.local,  # the local endpoint writes parts in order and holds in memory those that come early
+        )
+        with path.open("rb") as file, translated("Writing", self.bucket, key):
+            self.client.upload_fileobj(file, self.bucket, key, Config=config)
+        return key
+
+    def download(self, landed: LandedObject, into: BinaryIO) -> str:
+        """Write the object's bytes to `into`, which can seek; returns their hex SHA-256. See `download_file`."""
+        return self.download_file(landed.key, landed.etag, landed.size, landed.version_id, into, bucket=landed.bucket)
+
+    def download_file(self, key: str, etag: str, size: int, version_id: str | None, into: BinaryIO, *, bucket: str | None = None) -> str:
+        """Write exactly the object that has this ETag, size in bytes and version to `into`; returns the hex SHA-256 of the content.
+
+        Lost connections and short bodies are tried again from the start. Raises `ObjectChanged`, `ObjectGone`, `StoreFault`, `Unreachable`.
+        """
+        bucket = bucket or self.bucket
+        start = into.tell()
+        for pause in _READ_PAUSES:
+            try:
+                return self._read_exactly(bucket, key, etag, size, version_id, into)
+            except StoreFault:
+                time.sleep(pause)
+                into.seek(start)
+                into.truncate()
+        return self._read_exactly(bucket, key, etag, size, version_id, into)
+
+    def _read_exactly(self, bucket: str, key: str, etag: str, size: int, version_id: str | None, into: BinaryIO) -> str:
+        changed = f"s3://{bucket}/{key} was overwritten after it was listed. The new object is picked up by itself."
+        wanted: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+        sha, md5, count = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+        with translated("Reading", bucket, key):
+            answer = self.client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **wanted)
+            with answer["Body"] as body:
+                # Not every store holds to If-Match: what it says it sends is compared.
+                if answer["ETag"].strip('"') != etag or answer["ContentLength"] != size:
+                    raise ObjectChanged(changed)
+                while block := body.read(_BLOCK_BYTES):
+                    sha.update(block)
+                    if self.local:
+                        md5.update(block)
+                    into.write(block)
+                    count += len(block)
+        if count != size:
+            raise StoreFault(f"s3://{bucket}/{key} broke off after {count} of {size} bytes. It is tried again by the next run.")
+        # The local endpoint hashes the file before it sends it; a file changed in its folder in between is seen here.
+        if self.local and md5.hexdigest() != etag:
+            raise ObjectChanged(changed)
+        return sha.hexdigest()
+
+    def head(self, key: str, version_id: str | None = None, *, bucket: str | None = None) -> LandedObject | None:
+        """The object at a key, or None."""
+        bucket = bucket or self.bucket
+        wanted: dict[str, Any] = {"VersionId": version_id} if version_id else {}
+        with translated("Looking at", bucket, key):
+            try:
+                found = self.client.head_object(Bucket=bucket, Key=key, **wanted)
+            except ClientError as error:
+                if code_of(error) in _MISSING:
+                    return None
+                raise
+        version = own_version(found.get("VersionId"))
+        landed = LandedObject("", bucket, key, version, found["ETag"].strip('"'), found["ContentLength"], in_utc(found["LastModified"]))
+        return self._with_source(landed)
+
+    def read(self, key: str) -> StreamingBody:
+        """The bytes of an object, as a stream to read and close. Raises `ObjectGone` if it is not there."""
+        with translated("Reading", self.bucket, key):
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+
+    def delete(self, key: str) -> None:
+        """Delete the object at a key, whatever it is now."""
+        with translated("Deleting", self.bucket, key):
+            self.client.delete_object(Bucket=self.bucket, Key=key)
+
+    @cached_property
+    def _conditional(self) -> bool:
+        return not self.local and self._own.conditional_delete(self.area("processed"))
+
+    def can_archive_safely(self) -> bool:
+        """Whether moving an object can't take away what landed meanwhile: versions, conditional deletion, or the own endpoint."""
+        return self.local or self._own.versioning == "on" or self._conditional
+
+    def archive(self, landed: LandedObject, source: str, kind: Literal["processed", "error"], reason: dict[str, Any] | None) -> str:
+        """Move exactly this object to processed/SOURCE/… or error/SOURCE/…; returns its new key. May be repeated after a crash.
+
+        A re-delivered name is kept apart by a part of its identity. `reason` goes to KEY.reason.json. What landed at the old key
+        meanwhile stays there. Raises `ObjectGone` or `ObjectChanged` if what was read can no longer be had.
+        """
+        bucket = self._bucket(landed.bucket)
+        conditional = bucket.versioning != "on" and self._conditional
+        return Archive(bucket, conditional, self.local).move(landed, self._archive_key(landed, source, kind), reason)
+
+    def _archive_key(self, landed: LandedObject, source: str, kind: Literal["processed", "error"]) -> str:
+        under = f"{self.prefix}{source}/"
+        parts = landed.key.removeprefix(under).split("/")
+        if not landed.key.startswith(under):
+            dated = [i for i, part in enumerate(parts[:-1]) if part.startswith("dt=")]
+            parts = parts[dated[0] :] if dated else parts[-1:]
+        if not any(part.startswith("dt=") for part in parts[:-1]):
+            parts.insert(0, f"dt={in_utc(landed.last_modified).date().isoformat()}")
+        return f"{self.area(kind)}{source}/{'/'.join(parts)}"
+
+
+def connect(settings: Settings, endpoint: LocalEndpoint | None) -> LandingZone:
+    """The landing zone of the settings: on the given local endpoint, or on the store they name. Nothing is asked of it yet.
+
+    Without keys in the settings the standard AWS chain finds them. Raises `Unreachable` if the settings can't make a client.
+    """
+    url, access_key, secret_key = settings.s3_endpoint_url, settings.s3_access_key_id, settings.s3_secret_access_key
+    secret = secret_key.get_secret_value() if secret_key is not None else None
+    if settings.uses_local_s3:
+        keys = local_credentials(settings)
+        url = endpoint.url if endpoint is not None else settings.s3_local_url or f"http://127.0.0.1:{settings.s3_port}"
+        access_key, secret = keys
+    elif url == "aws":
+        url = None
+    config = Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": 5},
+        max_pool_connections=16,
+        s3={"addressing_style": "path" if url else "auto"},
+        # Stores other than Amazon's know the older rules only.
+        request_checksum_calculation="when_required" if url else "when_supported",
+        response_checksum_validation="when_required" if url else "when_supported",
+    )
+    try:
+        client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=url,
+            region_name=settings.s3_region,
+            aws_access_key_id=access_key or None,
+            aws_secret_access_key=secret or None,
+            config=config,
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise Unreachable(f"No S3 client can be made for {settings.landing}: {error}. Check the SALESMART_S3_… settings.") from error
+    return LandingZone(client, settings.landing_bucket, settings.landing_prefix, local=settings.uses_local_s3)
