@@ -1,20 +1,24 @@
 """Landing: the S3 objects of a batch, entered in the ledger."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
 from salesmart_assets.assets.step import OWNER, PARTITIONS, run_step
-from salesmart_assets.batch import landing
-from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.resources import PlatformResource
+
+if TYPE_CHECKING:
+    from salesmart_assets.batch.platform import Platform
 
 
 def raw_asset(source: str) -> AssetsDefinition:
     """The objects of one source that belong to a batch date."""
 
-    def register(platform: Platform, run: Run) -> Report:
+    def register(platform: "Platform", run: Run) -> Report:
+        from salesmart_assets.batch import landing
+
         files = landing.register(platform, source, run)
         return Report(bytes=sum(f.size for f in files), facts={"files": len(files), "keys": [f.key for f in files]})
 

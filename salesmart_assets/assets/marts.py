@@ -1,11 +1,8 @@
 """The marts, and their publication to the database."""
 
-from __future__ import annotations
-
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
 from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, run_step, table_metadata
-from salesmart_assets.batch import marts, publication
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
 from salesmart_assets.resources import PlatformResource
 
@@ -35,6 +32,8 @@ def mart_asset(name: str) -> AssetsDefinition:
         metadata=table_metadata(TABLES[name]),
     )
     def mart(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+        from salesmart_assets.batch import marts
+
         return run_step(context, platform, lambda opened, run: marts.build_mart(opened, name, run))
 
     return mart
@@ -55,6 +54,8 @@ def mart_asset(name: str) -> AssetsDefinition:
 )
 def mart_publication(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Publish what is stale."""
+    from salesmart_assets.batch import publication
+
     return run_step(context, platform, publication.publish)
 
 

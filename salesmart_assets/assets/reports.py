@@ -1,11 +1,8 @@
 """The reports: pages for people, made from the lake."""
 
-from __future__ import annotations
-
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from salesmart_assets.assets.step import OWNER, PARTITIONS, run_step
-from salesmart_assets.batch import reporting
 from salesmart_assets.resources import PlatformResource
 
 
@@ -20,6 +17,8 @@ from salesmart_assets.resources import PlatformResource
 )
 def daily_report(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Write the day's page."""
+    from salesmart_assets.batch import reporting
+
     return run_step(context, platform, reporting.write_daily)
 
 
@@ -34,6 +33,8 @@ def daily_report(context: AssetExecutionContext, platform: PlatformResource) -> 
 )
 def monthly_report(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Write the pages of the months that changed."""
+    from salesmart_assets.batch import reporting
+
     return run_step(context, platform, reporting.write_monthly)
 
 

@@ -1,11 +1,8 @@
 """Staging: contract-clean rows of each source, and every row that was not clean."""
 
-from __future__ import annotations
-
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
 from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, run_step, table_metadata
-from salesmart_assets.batch import staging
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.contracts.tables import REJECTED_ROWS, staging_name
 from salesmart_assets.resources import PlatformResource
@@ -30,6 +27,8 @@ def staging_asset(source: str) -> AssetsDefinition:
         metadata=table_metadata(TABLES[name]),
     )
     def staged(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+        from salesmart_assets.batch import staging
+
         return run_step(context, platform, lambda opened, run: staging.stage(opened, source, run))
 
     return staged
@@ -50,6 +49,8 @@ def staging_asset(source: str) -> AssetsDefinition:
 )
 def rejected_rows(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Commit the rejections of the batch's files."""
+    from salesmart_assets.batch import staging
+
     return run_step(context, platform, staging.keep_rejections)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetExecutionContext,
@@ -19,12 +19,15 @@ from dagster import (
     TableSchema,
 )
 
-from salesmart_assets.batch.platform import Platform, Report, Run
 from salesmart_assets.batch.progress import StepEvent, emit
+from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts import Table, build_tables, load_contracts
 from salesmart_assets.errors import Retryable, SalesmartError
 from salesmart_assets.resources import PlatformResource
 from salesmart_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from salesmart_assets.batch.platform import Platform
 
 OWNER = "team:retail-data"
 TAKE_TAG = "salesmart/take"

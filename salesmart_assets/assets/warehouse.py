@@ -1,12 +1,9 @@
 """The warehouse: four dimensions, one fact table, and the daily rollups that the marts add up."""
 
-from __future__ import annotations
-
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
 from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, run_step, table_metadata
-from salesmart_assets.batch import warehouse
-from salesmart_assets.contracts.tables import DIMENSIONS, ROLLUPS, staging_name
+from salesmart_assets.contracts.tables import DIMENSIONS, ROLLUPS, SOURCE_OF, staging_name
 from salesmart_assets.resources import PlatformResource
 
 _KINDS = {"delta", "pyspark"}
@@ -27,7 +24,7 @@ def dimension_asset(name: str) -> AssetsDefinition:
 
     @asset(
         name=name,
-        deps=[staging_name(warehouse.SOURCE_OF[name])],
+        deps=[staging_name(SOURCE_OF[name])],
         group_name="warehouse",
         partitions_def=PARTITIONS,
         kinds=_KINDS,
@@ -36,6 +33,8 @@ def dimension_asset(name: str) -> AssetsDefinition:
         metadata=table_metadata(TABLES[name]),
     )
     def dimension(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+        from salesmart_assets.batch import warehouse
+
         return run_step(context, platform, lambda opened, run: warehouse.build_dimension(opened, name, run))
 
     return dimension
@@ -56,6 +55,8 @@ def dimension_asset(name: str) -> AssetsDefinition:
 )
 def fact_sales(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Recompute the stale sale dates."""
+    from salesmart_assets.batch import warehouse
+
     return run_step(context, platform, warehouse.build_fact)
 
 
@@ -73,6 +74,8 @@ def rollup_asset(name: str) -> AssetsDefinition:
         metadata=table_metadata(TABLES[name]),
     )
     def rollup(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
+        from salesmart_assets.batch import warehouse
+
         return run_step(context, platform, lambda opened, run: warehouse.build_rollup(opened, name, run))
 
     return rollup

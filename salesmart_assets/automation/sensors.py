@@ -1,7 +1,5 @@
 """The sensor on new S3 objects: pending = listing minus ledger, with no clock cursor that could skip one."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Iterable
@@ -20,8 +18,6 @@ from dagster import (
 
 from salesmart_assets.assets.step import PENDING, TAKE_TAG
 from salesmart_assets.automation.jobs import load_batch
-from salesmart_assets.batch import attempts, landing
-from salesmart_assets.batch.publication import archive_finished
 from salesmart_assets.errors import SalesmartError
 from salesmart_assets.resources import PlatformResource
 
@@ -48,6 +44,9 @@ _UNFINISHED = [
 )
 def landing_sensor(context: SensorEvaluationContext, platform: PlatformResource) -> SensorResult | SkipReason:
     """One tick: list, compare with the ledger, ask for runs."""
+    from salesmart_assets.batch import attempts, landing
+    from salesmart_assets.batch.publication import archive_finished
+
     try:
         with platform.open(context.log.info) as opened:
             attempts.give_up(opened)

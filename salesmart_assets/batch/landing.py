@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from salesmart_assets.batch.platform import Platform, Run
+from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.run import Run
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.errors import Permanent, SourceFileGone
 from salesmart_assets.faultpoints import reach

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.batch.warehouse import month_of, next_month
 from salesmart_assets.contracts.tables import SUM
 from salesmart_assets.errors import AuditFailed

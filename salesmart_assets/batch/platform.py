@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -24,26 +24,6 @@ from salesmart_assets.transforms.session import Engine
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a batch: `rebuild` reads its files again, else only what is pending is taken."""
-
-    batch_date: date
-    run_id: str
-    rebuild: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a step did, for people: rows and bytes written, and more facts by name."""
-
-    rows: int = 0
-    bytes: int = 0
-    version: int | None = None
-    slices: tuple[str, ...] = ()
-    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.batch.warehouse import WHOLE, month_of
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
 from salesmart_assets.faultpoints import reach

@@ -7,7 +7,8 @@ from datetime import date, datetime, timezone
 
 import polars as pl
 
-from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.ledger import File
 from salesmart_assets.reports import daily, monthly
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from salesmart_assets.batch.platform import Platform, Report, Run
+from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts import Contract, Table
-from salesmart_assets.contracts.tables import REJECTED_ROWS, staging_name
+from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, staging_name
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.ingest.kernel import FileReader
@@ -30,7 +31,7 @@ from salesmart_assets.ledger import File, FileResult
 
 _GROUP = 16
 """Files that are fetched, parsed and committed together; bounds the disk that a large batch needs in passing."""
-_DIMENSION_OF = {"customers": "dim_customer", "stores": "dim_store", "products": "dim_product", "sales_team": "dim_sales_person"}
+_DIMENSION_OF = {source: name for name, source in SOURCE_OF.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ import polars as pl
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from salesmart_assets.batch.platform import Platform, Report, Run
-from salesmart_assets.contracts.tables import UNKNOWN_KEY, staging_name
+from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.run import Report, Run
+from salesmart_assets.contracts.tables import SOURCE_OF, UNKNOWN_KEY, staging_name
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import Commit, NewFile, Snapshot, engine
@@ -25,7 +26,6 @@ from salesmart_assets.transforms import changes, dimensions, fact, rollups
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-SOURCE_OF = {"dim_customer": "customers", "dim_store": "stores", "dim_product": "products", "dim_sales_person": "sales_team"}
 ROLLUP_SLICES = {"daily_seller_sales": ("sales_team_mart", "manager_mart"), "daily_customer_sales": ("customer_mart",)}
 WHOLE = "all"
 _EXAMPLES = 5

@@ -1,20 +1,23 @@
 """The checks of the graph: thin; the rules stand in `batch.reconcile`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date
+from typing import TYPE_CHECKING
 
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetChecksDefinition, AssetCheckSeverity, MetadataValue, asset_check
 
-from salesmart_assets.batch import reconcile
-from salesmart_assets.batch.platform import Platform
-from salesmart_assets.batch.reconcile import Finding
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.contracts.tables import DIMENSIONS
 from salesmart_assets.resources import PlatformResource
 
-Rule = Callable[[Platform, date], Finding]
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from salesmart_assets.batch.platform import Platform
+    from salesmart_assets.batch.reconcile import Finding
+
+# A rule is given the module with the rules, which is loaded when a check runs and not when the graph is.
+Rule = Callable[["ModuleType", "Platform", date], "Finding"]
 
 
 def check_of(asset: str, name: str, protects: str, rule: Rule, *, warn_only: bool = False) -> AssetChecksDefinition:
@@ -23,9 +26,11 @@ def check_of(asset: str, name: str, protects: str, rule: Rule, *, warn_only: boo
 
     @asset_check(asset=asset, name=name, description=protects, blocking=not warn_only)
     def check(context: AssetCheckExecutionContext, platform: PlatformResource) -> AssetCheckResult:
+        from salesmart_assets.batch import reconcile
+
         day = date.fromisoformat(context.run.tags["dagster/partition"]) if "dagster/partition" in context.run.tags else date.max
         with platform.open(context.log.info) as opened:
-            finding = rule(opened, day)
+            finding = rule(reconcile, opened, day)
         metadata = {"found": finding.sentence, **{k: _value(v) for k, v in finding.facts.items()}}
         return AssetCheckResult(passed=finding.passed, severity=severity, description=finding.sentence, metadata=metadata)
 
@@ -37,15 +42,15 @@ def _value(value: object) -> object:
 
 
 def _accounted(source: str) -> Rule:
-    return lambda platform, day: reconcile.every_row_accounted(platform, source, day)
+    return lambda rules, platform, day: rules.every_row_accounted(platform, source, day)
 
 
 def _versions(dimension: str) -> Rule:
-    return lambda platform, _: reconcile.one_version_a_day(platform, dimension)
+    return lambda rules, platform, _: rules.one_version_a_day(platform, dimension)
 
 
 def _mart(mart: str) -> Rule:
-    return lambda platform, day: reconcile.mart_reconciles_with_fact(platform, mart, day)
+    return lambda rules, platform, day: rules.mart_reconciles_with_fact(platform, mart, day)
 
 
 ALL_CHECKS = [
@@ -53,19 +58,19 @@ ALL_CHECKS = [
         check_of(f"stg_{s}", "every_row_accounted", "No row of a file is lost: read = accepted + rejected + duplicate.", _accounted(s))
         for s in SOURCES
     ),
-    check_of("rejected_rows", "rejections_are_kept", "Every rejected row is kept, with its reasons.", reconcile.rejections_are_kept),
+    check_of("rejected_rows", "rejections_are_kept", "Every rejected row is kept, with its reasons.", lambda rules, platform, day: rules.rejections_are_kept(platform, day)),
     *(
         check_of(d, "one_version_a_day", "A member has one version on each day, and one current one: sales join to it exactly once.", _versions(d))
         for d in DIMENSIONS
     ),
     check_of(
-        "fact_sales", "reconciles_with_staging", "No sale is lost or counted twice: staged = fact + duplicates.", reconcile.fact_reconciles_with_staging
+        "fact_sales", "reconciles_with_staging", "No sale is lost or counted twice: staged = fact + duplicates.", lambda rules, platform, day: rules.fact_reconciles_with_staging(platform, day)
     ),
     check_of(
         "fact_sales",
         "known_members",
         "Lines whose customer, store, product or seller nobody delivered yet: they count, under the natural id, and resolve by themselves.",
-        reconcile.known_members,
+        lambda rules, platform, day: rules.known_members(platform, day),
         warn_only=True,
     ),
     *(
@@ -76,6 +81,6 @@ ALL_CHECKS = [
         "mart_publication",
         "database_equals_lake",
         "What analysts read in the database is what the lake holds.",
-        lambda platform, _: reconcile.database_equals_lake(platform),
+        lambda rules, platform, _: rules.database_equals_lake(platform),
     ),
 ]

@@ -17,6 +17,8 @@ from salesmart_assets.contracts.model import Contract
 
 MONEY = "decimal(18,2)"
 SUM = "decimal(28,2)"
+SOURCE_OF = {"dim_customer": "customers", "dim_store": "stores", "dim_product": "products", "dim_sales_person": "sales_team"}
+"""The source of each dimension."""
 DIMENSIONS = ("dim_customer", "dim_store", "dim_product", "dim_sales_person")
 ROLLUPS = ("daily_seller_sales", "daily_customer_sales")
 MARTS = ("customer_mart", "sales_team_mart", "manager_mart")

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from dagster import ConfigurableResource
 
-from salesmart_assets.publish.database import open_database
 from salesmart_assets.settings import Settings
 
 
@@ -18,6 +17,8 @@ class MartsDatabase(ConfigurableResource[sa.Engine]):
     @contextmanager
     def engine(self) -> Iterator[sa.Engine]:
         """An SQLAlchemy engine, disposed of at the end."""
+        from salesmart_assets.publish.database import open_database
+
         engine = open_database(Settings.load().marts_url)
         try:
             yield engine

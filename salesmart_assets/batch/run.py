@@ -1,0 +1,27 @@
+"""What a step is asked to do, and what it says it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a batch: `rebuild` reads its files again, else only what is pending is taken."""
+
+    batch_date: date
+    run_id: str
+    rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a step did, for people: rows and bytes written, and more facts by name."""
+
+    rows: int = 0
+    bytes: int = 0
+    version: int | None = None
+    slices: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,77 @@
+"""The graph does not change unnoticed, and loading it is light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from dagster import Definitions
+
+from salesmart_assets.definitions import defs
+
+SNAPSHOT = Path(__file__).with_name("graph.json")
+UPDATE = "python -m salesmart_assets_tests.graph.test_graph"
+
+
+def described() -> dict[str, object]:
+    graph = defs.resolve_asset_graph()
+    assets = {}
+    for key in sorted(graph.get_all_asset_keys(), key=lambda k: k.to_user_string()):
+        node = graph.get(key)
+        assets[key.to_user_string()] = {
+            "group": node.group_name,
+            "depends_on": sorted(parent.to_user_string() for parent in node.parent_keys),
+            "partitions": type(node.partitions_def).__name__ if node.partitions_def else None,
+            "checks": sorted(check.name for check in node.check_keys),
+        }
+    return {
+        "assets": assets,
+        "jobs": sorted(job.name for job in defs.jobs or () if hasattr(job, "name")),
+        "sensors": sorted(sensor.name for sensor in defs.sensors or ()),
+        "resources": sorted(defs.resources or ()),
+    }
+
+
+def test_the_graph_is_as_it_was_agreed() -> None:
+    """Asset keys, groups, dependencies, partitions and checks are those of the snapshot."""
+    assert described() == json.loads(SNAPSHOT.read_text("utf-8")), f"The graph changed. If that is meant, write the snapshot anew: {UPDATE}"
+
+
+def test_definitions_are_valid() -> None:
+    """Dagster accepts the definitions."""
+    Definitions.validate_loadable(defs)
+
+
+def test_every_asset_says_what_it_is() -> None:
+    """Every asset has a description, an owner, kinds and a grain."""
+    for asset in defs.assets or ():
+        for spec in asset.specs:  # type: ignore[union-attr]
+            assert spec.description, spec.key
+            assert spec.owners, spec.key
+            assert spec.kinds, spec.key
+            assert spec.metadata["grain"], spec.key
+
+
+def test_importing_the_definitions_starts_nothing() -> None:
+    """Importing the definitions opens no socket, starts no process, writes no file, and warns of nothing."""
+    program = """
+import sys
+forbidden = ("socket.connect", "socket.bind", "subprocess.Popen", "os.mkdir", "os.remove", "os.rename", "sqlite3.connect")
+def look(event, arguments):
+    if event in forbidden or (event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")):
+        if event == "open" and ("__pycache__" in str(arguments[0]) or str(arguments[0]) == "/dev/null"):
+            return
+        print(event, arguments[:2], file=sys.stderr)
+        raise SystemExit(3)
+sys.addaudithook(look)
+import salesmart_assets.definitions
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-B", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(json.dumps(described(), indent=1, sort_keys=True) + "\n", "utf-8")
+    sys.stdout.write(f"wrote {SNAPSHOT.name}\n")
