@@ -1,0 +1,355 @@
+"""CSV: from whole lines to rows of text.
+
+Most lines of most files are simple: as many values as the header has names, quotes only around values. These are found
+with a few passes over a block's bytes and parsed all at once. Each other line is looked at by itself, so that it can cost
+nobody but itself: an unclosed quote, a NUL byte, a wrong number of values.
+
+A quoted value may go on over several lines. An unclosed quote looks the same at first. It is taken for a value over
+several lines only if the lines together make one record of the header's width in at most `MAX_RECORD_BYTES`, and none of
+the lines after the first is a record of that width by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pc_csv
+
+from salesmart_assets.contracts import Contract
+from salesmart_assets.ingest.content import ByteStream, FileRejected
+from salesmart_assets.ingest.header import Header, delimiter_name, match, other_delimiter
+from salesmart_assets.ingest.lines import KEPT_BYTES, MAX_LINE_BYTES, blocks
+from salesmart_assets.ingest.quoting import QUOTE, End, scan, split
+from salesmart_assets.ingest.rows import Broken, Places, Rows, visible
+
+MAX_RECORD_BYTES = 1 << 20
+"""A quoted value that goes on over lines must end within so many bytes of its row's beginning."""
+
+Flags = npt.NDArray[np.bool_]
+
+
+class Delimited:
+    """Reads a CSV stream: iterate over its rows; `header` is there from the first block on."""
+
+    def __init__(self, stream: ByteStream, contract: Contract, block_bytes: int) -> None:
+        self.header: Header | None = None
+        self._stream = stream
+        self._contract = contract
+        self._block_bytes = block_bytes
+        self._delimiter = contract.delimiter.encode()
+        self._rows = 0
+
+    def __iter__(self) -> Iterator[Rows]:
+        rest = b""
+        for data, final in blocks(self._stream, self._block_bytes):
+            data = rest + data if rest else data
+            if self.header is None:
+                begin = self._read_header(data, final=final)
+                if begin < 0:
+                    rest = data
+                    continue
+                data = data[begin:]
+            rest = b""
+            if data:
+                rows, used = self._read(data, self.header, final=final)
+                rest = data[used:]
+                if len(rows.numbers) or rows.broken:
+                    yield rows
+
+    def _read_header(self, data: bytes, *, final: bool) -> int:
+        """Find the header in the file's first lines; returns where the first row begins, or -1 where more bytes are needed."""
+        lines = _Lines.of(data)
+        first = next((i for i in range(lines.count) if lines.text(data, i).strip()), None)
+        if first is None:
+            return len(data) if final else -1
+        inside = False
+        for last in range(first, lines.count):
+            if lines.ends[last] - lines.starts[first] > MAX_RECORD_BYTES:
+                break
+            found = scan(lines.text(data, last), self._delimiter, inside=inside)
+            if found.end is End.MALFORMED:
+                break
+            inside = found.end is End.OPEN
+            if not inside:
+                self.header = self._header_of(data[lines.starts[first] : lines.ends[last]])
+                return int(lines.nexts[last])
+        else:
+            if not final:
+                return -1
+        raise FileRejected("file.header", "a quote in the first line is not closed, or closed in the middle of a name")
+
+    def _header_of(self, record: bytes) -> Header:
+        if b"\0" in record:
+            raise FileRejected("file.unreadable", "the first line holds NUL bytes; this is no text, or its encoding must be declared")
+        try:
+            text = record.decode("utf-8")
+        except UnicodeDecodeError:
+            raise FileRejected("file.encoding", "the header is not UTF-8; declare `encoding` in the contract, or deliver UTF-8") from None
+        seen = other_delimiter(text, self._contract)
+        if seen is not None:
+            wanted = delimiter_name(self._contract.delimiter)
+            raise FileRejected("file.delimiter", f"the names in the header are separated by {seen}, the contract says {wanted}")
+        return match([name.decode("utf-8") for name in split(record, self._delimiter)], self._contract)
+
+    def _read(self, data: bytes, header: Header, *, final: bool) -> tuple[Rows, int]:
+        """The rows of a block, and how many of its bytes they take: a record that may go on in the next block is left."""
+        width = len(header.names)
+        buffer = np.frombuffer(data, np.uint8)
+        lines = _Lines.of(data, buffer)
+        simple = _simple(data, buffer, lines, self._delimiter[0], width)
+        starts_row = lines.lengths > 0
+        odd = _Odd(data, lines, simple, self._delimiter, width)
+        limit = odd.read(starts_row, final=final)
+        numbers = self._rows + np.cumsum(starts_row[:limit])
+        if limit:
+            self._rows = int(numbers[-1])
+        used = int(lines.nexts[limit - 1]) if limit else 0
+        simple = simple[:limit]
+        places = np.flatnonzero(simple)
+        wanted = sorted({*header.known.values(), *(header.extra.values() if self._contract.on_extra_column == "keep" else ())})
+        table = self._parse(data, lines, simple, width, wanted)
+        if len(table) != len(places):
+            raise AssertionError(f"{len(places)} simple lines were parsed as {len(table)} rows")
+        begins, ends = lines.starts[places], lines.ends[places]
+        if odd.records:
+            records = np.array([first for first, _, _ in odd.records], np.int64)
+            texts = [[values[place] for _, _, values in odd.records] for place in wanted]
+            more = pa.table([pa.array(column, pa.string()) for column in texts], names=[str(place) for place in wanted])
+            places = np.concatenate([places, records])
+            order = np.argsort(places)
+            table = pa.concat_tables([table, more]).take(pa.array(order)).combine_chunks()
+            begins = np.concatenate([begins, lines.starts[records]])[order]
+            ends = np.concatenate([ends, lines.ends[[last for _, last, _ in odd.records]]])[order]
+            places = places[order]
+
+        def raw(at: Places) -> list[str]:
+            return [visible(data[begins[i] : ends[i]]) for i in at]
+
+        columns = {name: _text(table, place) for name, place in header.known.items()}
+        additional = None
+        if header.extra and self._contract.on_extra_column == "keep":
+            additional = _as_json({name: _text(table, place) for name, place in header.extra.items()})
+        broken = [Broken(int(numbers[i]), codes, text) for i, codes, text in odd.broken]
+        return Rows(numbers[places], columns, raw, additional, broken=broken), used
+
+    def _parse(self, data: bytes, lines: _Lines, simple: Flags, width: int, wanted: Sequence[int]) -> pa.Table:
+        names = [str(place) for place in range(width)]
+        if not simple.any():
+            return pa.table({str(place): pa.array([], pa.string()) for place in wanted})
+        if len(simple) < lines.count or not (simple | (lines.lengths == 0)).all():
+            edges = np.flatnonzero(np.diff(np.concatenate([[False], simple, [False]])))
+            view = memoryview(data)
+            parts = [view[lines.starts[a] : lines.nexts[b - 1]] for a, b in zip(edges[::2], edges[1::2], strict=True)]
+            data = b"".join(parts)
+        return pc_csv.read_csv(
+            pa.BufferReader(data),
+            pc_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
+            pc_csv.ParseOptions(
+                delimiter=self._contract.delimiter,
+                quote_char='"' if b'"' in data else False,
+                double_quote=True,
+                escape_char=False,
+                newlines_in_values=False,
+            ),
+            pc_csv.ConvertOptions(
+                # The bytes were checked before.
+                check_utf8=False,
+                column_types={name: pa.string() for name in names},
+                include_columns=[str(place) for place in wanted],
+                strings_can_be_null=False,
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Where the lines of a block are: the text of line i is `data[starts[i]:ends[i]]`, the next line begins at `nexts[i]`."""
+
+    starts: Places
+    ends: Places
+    nexts: Places
+
+    @property
+    def count(self) -> int:
+        return len(self.starts)
+
+    @property
+    def lengths(self) -> Places:
+        return self.ends - self.starts
+
+    def text(self, data: bytes, line: int) -> bytes:
+        return data[self.starts[line] : self.ends[line]]
+
+    @classmethod
+    def of(cls, data: bytes, buffer: npt.NDArray[np.uint8] | None = None) -> _Lines:
+        buffer = np.frombuffer(data, np.uint8) if buffer is None else buffer
+        nexts = np.flatnonzero(buffer == 10) + 1
+        returns = b"\r" in data
+        if returns:
+            carriage = np.flatnonzero(buffer == 13)
+            alone = carriage[np.append(buffer, 0)[carriage + 1] != 10]
+            if len(alone):
+                nexts = np.sort(np.concatenate([nexts, alone + 1]))
+        last = int(nexts[-1]) if len(nexts) else 0
+        if last < len(data):
+            nexts = np.append(nexts, len(data) + 1)
+        starts = np.concatenate([np.zeros(1, nexts.dtype), nexts[:-1]])
+        ends = nexts - 1
+        nexts = np.minimum(nexts, len(data))
+        if returns:
+            before = np.maximum(ends - 1, 0)
+            both = (ends > starts) & (buffer[before] == 13) & (buffer[np.minimum(ends, len(data) - 1)] == 10)
+            ends = ends - both
+        return cls(starts, ends, nexts)
+
+
+def _simple(data: bytes, buffer: npt.NDArray[np.uint8], lines: _Lines, delimiter: int, width: int) -> Flags:
+    """Which lines are simple: `width` values, quotes only around whole values and never inside, nothing that is no text."""
+    lengths = lines.lengths
+    simple = (lengths > 0) & (lengths <= MAX_LINE_BYTES)
+    delimiters = np.flatnonzero(buffer == delimiter)
+    if b'"' in data:
+        quotes = np.flatnonzero(buffer == QUOTE)
+        line_of = np.searchsorted(lines.nexts, quotes, "right")
+        per_line = np.bincount(line_of, minlength=lines.count)
+        first = np.cumsum(per_line) - per_line
+        opens = (np.arange(len(quotes)) - first[line_of]) % 2 == 0
+        before = (quotes == lines.starts[line_of]) | (buffer[np.maximum(quotes - 1, 0)] == delimiter)
+        after = (quotes + 1 == lines.ends[line_of]) | (buffer[np.minimum(quotes + 1, len(buffer) - 1)] == delimiter)
+        good = np.where(opens, before, after)
+        simple[line_of[~good]] = False
+        simple &= per_line % 2 == 0
+        # In a simple line, a delimiter after an odd number of quotes is part of a value.
+        delimiter_line = np.searchsorted(lines.nexts, delimiters, "right")
+        inside = (np.searchsorted(quotes, delimiters) - first[delimiter_line]) % 2 == 1
+        delimiters = delimiters[~inside]
+    simple &= _has_width(delimiters, lines, width)
+    if b"\0" in data:
+        simple[np.searchsorted(lines.nexts, np.flatnonzero(buffer == 0), "right")] = False
+    if not _is_utf8(data):
+        for line in np.unique(np.searchsorted(lines.nexts, np.flatnonzero(buffer > 127), "right")):
+            simple[line] &= _is_utf8(lines.text(data, line))
+    return simple
+
+
+def _has_width(delimiters: Places, lines: _Lines, width: int) -> Flags:
+    each = width - 1
+    if each and len(delimiters) == lines.count * each:
+        grid = delimiters.reshape(lines.count, each)
+        # The usual case, without counting: the n-th delimiters all lie in the n-th line.
+        if (grid[:, 0] >= lines.starts).all() and (grid[:, -1] < lines.nexts).all():
+            return np.ones(lines.count, np.bool_)
+    until = np.searchsorted(delimiters, lines.nexts)
+    flags: Flags = np.diff(until, prepend=0) == each
+    return flags
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class _Odd:
+    """The lines of a block that are not simple, one by one.
+
+    `records`: (first line, last line, values) of those that are rows after all. `broken`: (line, codes, text).
+    """
+
+    def __init__(self, data: bytes, lines: _Lines, simple: Flags, delimiter: bytes, width: int) -> None:
+        self.records: list[tuple[int, int, list[str]]] = []
+        self.broken: list[tuple[int, tuple[str, ...], str]] = []
+        self._data = data
+        self._lines = lines
+        self._simple = simple
+        self._delimiter = delimiter
+        self._width = width
+
+    def read(self, starts_row: Flags, *, final: bool) -> int:
+        """Read them all, and clear `starts_row` where a line is blank or goes on a row; returns how many lines of the block are settled."""
+        done = 0
+        for line in np.flatnonzero(starts_row & ~self._simple).tolist():
+            if line < done:
+                continue
+            last = self._read_one(line, starts_row, final=final)
+            if last is None:
+                return int(line)
+            done = last + 1
+        return self._lines.count
+
+    def _read_one(self, line: int, starts_row: Flags, *, final: bool) -> int | None:
+        """Settle one odd line; returns the last line that belongs to it, or None where the block ends before that is known."""
+        text = self._lines.text(self._data, line)
+        if len(text) > MAX_LINE_BYTES:
+            self.broken.append((line, ("row.too_long",), visible(text[:KEPT_BYTES])))
+            return line
+        if not text.strip(b" \t"):
+            starts_row[line] = self._delimiter in text
+            if not starts_row[line]:
+                return line
+        found = scan(text, self._delimiter)
+        last, codes, values = line, [], found.values
+        if found.end is End.OPEN:
+            end = self._go_on(line, found.values, final=final)
+            if end is None:
+                return None
+            if end == line:
+                codes.append("row.quote")
+            else:
+                last, values = end, self._width
+                starts_row[line + 1 : last + 1] = False
+                text = self._data[self._lines.starts[line] : self._lines.ends[last]]
+        elif found.end is End.MALFORMED:
+            codes.append("row.quote")
+        if not codes and values != self._width:
+            codes.append("row.ragged")
+        if b"\0" in text:
+            codes.append("row.nul_byte")
+        if not _is_utf8(text):
+            codes.append("row.encoding")
+        if codes:
+            self.broken.append((line, tuple(codes), visible(text)))
+        else:
+            self.records.append((line, last, [value.decode("utf-8") for value in split(text, self._delimiter)]))
+        return last
+
+    def _go_on(self, line: int, values: int, *, final: bool) -> int | None:
+        """The line in which a record that is open at the end of `line` ends; `line` itself if it never does; None if it is too early to say."""
+        begin = int(self._lines.starts[line])
+        looks_whole = self._data.count(self._delimiter, begin, int(self._lines.ends[line])) >= self._width - 1
+        for last in range(line + 1, self._lines.count):
+            if self._lines.ends[last] - begin > MAX_RECORD_BYTES or self._simple[last]:
+                return line
+            text = self._lines.text(self._data, last)
+            alone = scan(text, self._delimiter)
+            if alone.end is End.COMPLETE and alone.values == self._width and (looks_whole or not alone.literal):
+                return line
+            found = scan(text, self._delimiter, inside=True)
+            values += found.values
+            if found.end is End.MALFORMED or values > self._width:
+                return line
+            if found.end is End.COMPLETE:
+                return last if values == self._width else line
+        return line if final or len(self._data) - begin > MAX_RECORD_BYTES else None
+
+
+def _text(table: pa.Table, place: int) -> pa.Array[Any]:
+    chunks = table.column(str(place))
+    return chunks.chunk(0) if chunks.num_chunks == 1 else pa.concat_arrays(chunks.chunks) if chunks.num_chunks else pa.array([], pa.string())
+
+
+def _as_json(columns: dict[str, pa.Array[Any]]) -> pa.Array[Any]:
+    """One JSON object a row, of texts; an empty text is null."""
+    frame = pl.DataFrame({name: pl.Series(name, column).replace("", None) for name, column in columns.items()})
+    return frame.select(pl.struct(pl.all()).struct.json_encode().alias("json"))["json"].to_arrow().cast(pa.string())
+

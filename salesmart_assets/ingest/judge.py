@@ -1,0 +1,184 @@
+"""The contract's verdict on rows: typed values, and every rule that a row broke.
+
+Belongs here: NULLs, limits, patterns, listed values and row rules. Does not belong here: how a format is read (`Rows`)
+or how a text becomes a value (`values`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from salesmart_assets.contracts import Contract, ContractColumn, RowRule
+from salesmart_assets.errors import ContractError
+from salesmart_assets.ingest.codes import ROW_CODES
+from salesmart_assets.ingest.rows import Places, Rows
+from salesmart_assets.ingest.values import Parser, Unfit
+
+Faults = Iterator[tuple[str, Places]]
+_FIRST_DAY, _LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Typed columns in the contract's order, and by place the codes of the rows that broke a rule, in the contract's order."""
+
+    columns: list[pa.Array[Any]]
+    codes: dict[int, list[str]]
+
+
+class Judge:
+    """Applies a contract to rows.
+
+    Raises `ContractError` where the contract cannot be applied at all: a limit that is no value of its column, a rule
+    that is no expression over the contract's columns.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self._columns = [_ColumnJudge(contract, name, column) for name, column in contract.columns.items()]
+        self._rules = [_RuleJudge(contract, rule) for rule in contract.rules]
+
+    def judge(self, rows: Rows) -> Verdict:
+        """The verdict on rows."""
+        codes: dict[int, list[str]] = {}
+
+        def note(code: str, places: Places) -> None:
+            for place in places.tolist():
+                codes.setdefault(place, []).append(code)
+
+        forced: dict[str, list[tuple[int, str]]] = {}
+        for place, name, kind in rows.faults:
+            forced.setdefault(name, []).append((place, kind))
+        values: dict[str, pa.Array[Any]] = {}
+        for column in self._columns:
+            given = rows.columns.get(column.name)
+            array = pa.nulls(len(rows.numbers), column.target) if given is None else given
+            values[column.name], faults = column.judge(array, forced.get(column.name, ()))
+            for code, places in faults:
+                note(code, places)
+        for rule in self._rules:
+            note(*rule.judge(values))
+        return Verdict(list(values.values()), codes)
+
+
+class _ColumnJudge:
+    def __init__(self, contract: Contract, name: str, column: ContractColumn) -> None:
+        self.name = name
+        self.target = column.column_type.arrow
+        self._parser = Parser(column, contract.decimal_sign)
+        self._may_be_null = column.may_be_null
+        place = f"contract of {contract.source}, column {name}"
+        plain = Parser(column.model_copy(update={"date_formats": ("%Y-%m-%d", *column.date_formats)}), ".")
+        self._min = self._limit(column.min, plain, f"{place}: min")
+        self._max = self._limit(column.max, plain, f"{place}: max")
+        self._values = pa.array([self._value(v, plain, f"{place}: values") for v in column.values], self.target) if column.values else None
+        self._pattern = re.compile(column.pattern) if column.pattern is not None else None
+
+    def _limit(self, text: str | None, parser: Parser, place: str) -> pa.Scalar[Any] | None:
+        return None if text is None else pa.scalar(self._value(text, parser, place), self.target)
+
+    def _value(self, text: str, parser: Parser, place: str) -> Any:
+        try:
+            return parser.one(text)
+        except Unfit:
+            raise ContractError(f"{place}: {text!r} is no value of the column's type; correct the contract.") from None
+
+    def judge(self, array: pa.Array[Any], forced: list[tuple[int, str]] | tuple[()]) -> tuple[pa.Array[Any], Faults]:
+        faults: dict[str, Places] = {}
+        if pa.types.is_string(array.type):
+            parsed = self._parser.all(array)
+            values, faults = parsed.values, parsed.faults
+        else:
+            values = array
+        if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
+            values, faults = _in_calendar(values, faults)
+        for place, kind in forced:
+            faults[kind] = np.append(faults.get(kind, np.array([], np.int64)), place)
+        return values, self._faults(values, faults)
+
+    def _faults(self, values: pa.Array[Any], faults: dict[str, Places]) -> Faults:
+        if values.null_count and not self._may_be_null:
+            missing = values.is_null().to_numpy(zero_copy_only=False)
+            for places in faults.values():
+                missing[places] = False
+            yield f"null:{self.name}", np.flatnonzero(missing)
+        for kind, places in faults.items():
+            yield f"{kind}:{self.name}", places
+        if self._min is not None:
+            yield f"min:{self.name}", _places(pc.less(values, self._min))
+        if self._max is not None:
+            yield f"max:{self.name}", _places(pc.greater(values, self._max))
+        if self._pattern is not None:
+            yield f"pattern:{self.name}", _places(_distinct(values, self._matches))
+        if self._values is not None:
+            yield f"values:{self.name}", _places(pc.and_(values.is_valid(), pc.invert(pc.is_in(values, self._values))))
+
+    def _matches(self, text: str) -> bool:
+        assert self._pattern is not None
+        return self._pattern.fullmatch(text) is None
+
+
+class _RuleJudge:
+    """One row rule. Rows in which a column of the rule is NULL, or was no value, are not judged."""
+
+    def __init__(self, contract: Contract, rule: RowRule) -> None:
+        self._code = f"row.{rule.name}"
+        place = f"contract of {contract.source}, rule {rule.name}"
+        if self._code in ROW_CODES:
+            raise ContractError(f"{place}: this name has a meaning of its own; choose another.")
+        # Two rows, so that an expression that makes one value of all rows is told from one that judges each.
+        empty = pl.DataFrame({c.name: pl.Series(pa.nulls(2, c.type.arrow)) for c in contract.table_columns()})
+        try:
+            self._expression = pl.sql_expr(rule.expression)
+            result = empty.select(self._expression.alias("verdict"))["verdict"]
+        except pl.exceptions.PolarsError as error:
+            said = (str(error).splitlines() or ["it cannot be read"])[0]
+            raise ContractError(f"{place}: {rule.expression!r} is no expression over the contract's columns: {said}.") from None
+        self._columns = sorted(set(self._expression.meta.root_names()))
+        if not self._columns or len(result) != 2 or result.dtype != pl.Boolean or ".over(" in str(self._expression):
+            raise ContractError(f"{place}: {rule.expression!r} must compare columns of one row, such as `total_cost >= price`.")
+
+    def judge(self, values: dict[str, pa.Array[Any]]) -> tuple[str, Places]:
+        frame = pl.DataFrame({name: pl.Series(values[name]) for name in self._columns})
+        judged = np.arange(frame.height)
+        if any(values[name].null_count for name in self._columns):
+            judged = np.flatnonzero(frame.select(pl.all_horizontal(pl.all().is_not_null()).alias("judged"))["judged"].to_numpy())
+            frame = frame[judged]
+        return self._code, judged[~self._holds(frame)]
+
+    def _holds(self, frame: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        try:
+            return frame.select(self._expression.alias("verdict"))["verdict"].fill_null(value=False).to_numpy()
+        except pl.exceptions.PolarsError:
+            # One row, in which there is a division by zero, say, must not take the others with it.
+            if frame.height == 1:
+                return np.zeros(1, np.bool_)
+            half = frame.height // 2
+            return np.concatenate([self._holds(frame[:half]), self._holds(frame[half:])])
+
+
+def _in_calendar(values: pa.Array[Any], faults: dict[str, Places]) -> tuple[pa.Array[Any], dict[str, Places]]:
+    """Days and moments of the years 1 to 9999; a Parquet file may say others, which no database takes."""
+    days = values.cast(pa.date32(), safe=False)
+    outside = pc.or_(pc.less(days, pa.scalar(_FIRST_DAY)), pc.greater(days, pa.scalar(_LAST_DAY)))
+    if not pc.any(outside).as_py():
+        return values, faults
+    return pc.if_else(outside, pa.scalar(None, values.type), values), {**faults, "range": _places(outside)}
+
+
+def _places(flags: Any) -> Places:
+    return np.flatnonzero(flags.fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def _distinct(values: pa.Array[Any], test: Callable[[str], bool]) -> pa.Array[Any]:
+    """A test of each value's text, made once for each different one; NULL for NULL."""
+    encoded = values.cast(pa.string()).dictionary_encode()
+    return pa.array([test(text) for text in encoded.dictionary.to_pylist()], pa.bool_()).take(encoded.indices)

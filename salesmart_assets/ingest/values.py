@@ -1,0 +1,243 @@
+"""From text to typed values, exactly or not at all.
+
+Blanks (spaces and tabs) around a number, date, time or truth value do not count. A number is digits, perhaps a sign in
+front and a decimal sign within: no exponent, no thousands separators, no NaN, and only ASCII digits. Digits that the
+type cannot keep are a fault, never rounded; zeros that it need not keep are not. An empty text is NULL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from salesmart_assets.contracts import ContractColumn
+from salesmart_assets.ingest.rows import Places
+
+_BLANKS = " \t"
+_INTEGERS = range(-(2**63), 2**63)
+_TRUTH = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+_ISO_DATE = ("%Y-%m-%d",)
+_ISO_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?(Z|[+-]\d{2}:?\d{2})?",
+    re.ASCII,
+)
+_SIMPLE_DATE = {"%Y": r"(?P<Y>[0-9]{4})", "%m": r"(?P<m>[0-9]{1,2})", "%d": r"(?P<d>[0-9]{1,2})"}
+
+
+class Unfit(Exception):
+    """A text that is no value of the type; `kind` is the kind of code that says why."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Values of the column's type, NULL where the text is empty or unfit; `faults` gives the unfit ones' places by kind of code."""
+
+    values: pa.Array[Any]
+    faults: dict[str, Places]
+
+
+class Parser:
+    """Reads the texts of one column of a contract.
+
+    >>> from salesmart_assets.contracts import load_contracts
+    >>> price = Parser(load_contracts()["sales"].columns["price"], ".")
+    >>> price.one(" 1.50 "), price.one("1.500")
+    (Decimal('1.50'), Decimal('1.50'))
+    >>> price.all(pa.array(["1.5", "", "1e3", "1.005"])).faults
+    {'type': array([2]), 'scale': array([3])}
+    """
+
+    def __init__(self, column: ContractColumn, decimal_sign: str) -> None:
+        self.target = column.column_type.arrow
+        self._sign = decimal_sign
+        sign = re.escape(decimal_sign)
+        self._number = re.compile(rf"([+-]?)([0-9]+)(?:{sign}([0-9]+))?")
+        if decimal := column.column_type.decimal:
+            precision, self._scale = decimal
+            self._whole = precision - self._scale
+            fraction = rf"[0-9]{{1,{self._scale}}}0*" if self._scale else "0+"
+            digits = f"0*[0-9]{{1,{self._whole}}}" if self._whole else "0+"
+            self._fits = rf"^[+-]?{digits}(?:{sign}{fraction})?$"
+            self._polars: pl.DataType = pl.Decimal(precision, self._scale)
+            self.one: Callable[[str], Any] = self._decimal
+        elif column.type == "integer":
+            # 18 digits always fit; the few longer ones are looked at one by one.
+            self._fits = rf"^[+-]?0*[0-9]{{1,18}}(?:{sign}0+)?$"
+            self._polars = pl.Int64()
+            self.one = self._integer
+        elif column.type == "date":
+            formats = [_date_format(item) for item in column.date_formats]
+            self.one = lambda text: _first(formats, text.strip(_BLANKS))
+        elif column.type == "timestamp":
+            moments = [_iso_time] if column.date_formats == _ISO_DATE else [_time_format(item) for item in column.date_formats]
+            self.one = lambda text: _first(moments, text.strip(_BLANKS))
+        elif column.type == "boolean":
+            self.one = _truth
+        else:
+            self.one = str
+
+    def all(self, texts: pa.Array[Any]) -> Parsed:
+        """The values of a whole array of strings."""
+        if pa.types.is_string(self.target):
+            empty = pc.equal(texts, "")
+            return Parsed(pc.if_else(empty, pa.scalar(None, pa.string()), texts) if pc.any(empty).as_py() else texts, {})
+        if pa.types.is_integer(self.target) or pa.types.is_decimal(self.target):
+            return self._numbers(texts)
+        return self._distinct(texts)
+
+    def _numbers(self, texts: pa.Array[Any]) -> Parsed:
+        text = pl.Series("text", texts)
+        present = text.is_not_null() & (text != "")
+        fits = text.str.contains(self._fits)
+        if not fits.filter(present).all():
+            text = text.str.strip_chars(_BLANKS)
+            present = text.is_not_null() & (text != "")
+            fits = text.str.contains(self._fits)
+        plain = text.str.replace(self._sign, ".", literal=True) if self._sign != "." else text
+        clean = fits.fill_null(value=False)
+        plain = plain if clean.all() else pl.select(pl.when(clean).then(plain)).to_series()
+        values = plain.cast(self._polars, strict=False)
+        if values.null_count() > plain.null_count() and pa.types.is_integer(self.target):
+            values = plain.str.replace(r"\.0+$", "").cast(self._polars, strict=False)
+        result = values.to_arrow().cast(self.target)
+        unsettled = np.flatnonzero((present & values.is_null()).to_numpy())
+        if not len(unsettled):
+            return Parsed(result, {})
+        found: list[Any] = []
+        faults: dict[str, list[int]] = {}
+        for place, item in zip(unsettled.tolist(), text.gather(unsettled).to_list(), strict=True):
+            try:
+                found.append(self.one(item))
+            except Unfit as unfit:
+                found.append(None)
+                faults.setdefault(unfit.kind, []).append(place)
+        if len(found) > sum(map(len, faults.values())):
+            mask = np.zeros(len(result), np.bool_)
+            mask[unsettled] = True
+            result = pc.replace_with_mask(result, pa.array(mask), pa.array(found, self.target))
+        return Parsed(result, {kind: np.array(places, np.int64) for kind, places in faults.items()})
+
+    def _distinct(self, texts: pa.Array[Any]) -> Parsed:
+        """Each different text once: days and truth values repeat."""
+        encoded = texts.dictionary_encode()
+        values: list[Any] = []
+        kinds: list[str] = []
+        for text in encoded.dictionary.to_pylist():
+            try:
+                values.append(self.one(text) if text.strip(_BLANKS) else None)
+                kinds.append("")
+            except Unfit as unfit:
+                values.append(None)
+                kinds.append(unfit.kind)
+        result = pa.array(values, self.target).take(encoded.indices)
+        faults = {}
+        for kind in sorted(set(kinds) - {""}):
+            unfit_words = np.array([item == kind for item in kinds] + [False])
+            at = encoded.indices.fill_null(len(kinds)).to_numpy(zero_copy_only=False)
+            faults[kind] = np.flatnonzero(unfit_words[at])
+        return Parsed(result, faults)
+
+    def _decimal(self, text: str) -> Decimal:
+        match = self._number.fullmatch(text.strip(_BLANKS))
+        if match is None:
+            raise Unfit("type")
+        sign, whole, fraction = match[1], match[2].lstrip("0"), (match[3] or "")
+        if len(whole) > self._whole:
+            raise Unfit("range")
+        if len(fraction.rstrip("0")) > self._scale:
+            raise Unfit("scale")
+        return Decimal(f"{sign}{whole or 0}.{fraction[: self._scale]}")
+
+    def _integer(self, text: str) -> int:
+        match = self._number.fullmatch(text.strip(_BLANKS))
+        if match is None:
+            raise Unfit("type")
+        if (match[3] or "").strip("0"):
+            raise Unfit("scale")
+        digits = match[2].lstrip("0") or "0"
+        if len(digits) > 19 or int(match[1] + digits) not in _INTEGERS:
+            raise Unfit("range")
+        return int(match[1] + digits)
+
+
+def _first(readers: list[Callable[[str], Any]], text: str) -> Any:
+    kind = "format"
+    for read in readers:
+        try:
+            return read(text)
+        except Unfit as unfit:
+            kind = unfit.kind if unfit.kind != "format" else kind
+        except (ValueError, OverflowError):
+            continue
+    raise Unfit(kind)
+
+
+def _truth(text: str) -> bool:
+    try:
+        return _TRUTH[text.strip(_BLANKS).lower()]
+    except KeyError:
+        raise Unfit("type") from None
+
+
+def _date_format(pattern: str) -> Callable[[str], date]:
+    """A reader of one strptime pattern. Days and months may be written with one digit where something separates them."""
+    if set(re.findall("%.", pattern)) == set(_SIMPLE_DATE) and pattern.count("%") == 3:
+        # Text and directives in turn; the first and the last part are text, perhaps none.
+        parts = re.split("(%[Ymd])", pattern)
+        expression = re.escape(parts[0])
+        for at in range(1, len(parts), 2):
+            joined = (at > 1 and not parts[at - 1]) or (at + 2 < len(parts) and not parts[at + 1])
+            expression += _SIMPLE_DATE[parts[at]].replace("{1,2}", "{2}" if joined else "{1,2}") + re.escape(parts[at + 1])
+        compiled = re.compile(expression)
+
+        def read(text: str) -> date:
+            match = compiled.fullmatch(text)
+            if match is None:
+                raise Unfit("format")
+            return date(int(match["Y"]), int(match["m"]), int(match["d"]))
+
+        return read
+    return lambda text: _strptime(text, pattern).date()
+
+
+def _time_format(pattern: str) -> Callable[[str], datetime]:
+    return lambda text: _in_utc(_strptime(text, pattern))
+
+
+def _strptime(text: str, pattern: str) -> datetime:
+    if any(sign.isdigit() and not sign.isascii() for sign in text):
+        raise Unfit("format")
+    return datetime.strptime(text, pattern)
+
+
+def _iso_time(text: str) -> datetime:
+    match = _ISO_TIME.fullmatch(text)
+    if match is None:
+        raise Unfit("format")
+    day, minute, second, fraction, zone = match.groups()
+    if fraction and fraction[6:].strip("0"):
+        raise Unfit("scale")
+    micro = (fraction or "")[:6].ljust(6, "0")
+    offset = {None: "+00:00", "Z": "+00:00"}.get(zone, zone)
+    assert offset is not None
+    return _in_utc(datetime.strptime(f"{day} {minute or '00:00'}:{second or '00'}.{micro}{offset}", "%Y-%m-%d %H:%M:%S.%f%z"))
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
