@@ -156,8 +156,6 @@ def daily_report(
     unknown = _unknown_members(frames, dates)
     latest = latest_sale_date(frames)
     top_stores = [(f"Store {store}", amount) for store, amount in stores[:_STORES_PLOTTED]]
-    if rest := stores[_STORES_PLOTTED:]:
-        top_stores.append((f"{len(rest)} more", sum((amount for _, amount in rest), ZERO)))
     html = render(
         "daily.html.j2",
         {
@@ -173,6 +171,7 @@ def daily_report(
             "last_day": last_day,
             "day_plot": plots.by_day(by_day, f"Sales by day, {first_day} to {last_day}", highlight=dates),
             "stores": stores,
+            "stores_plotted": _STORES_PLOTTED,
             "store_plot": plots.by_name(top_stores, f"Sales by store in {month:%Y-%m}"),
             "leaders": Shortlist.of(best, _LEADERS_SHOWN),
             "incentives": sum((leader.incentive for leader in best), ZERO),
@@ -206,14 +205,18 @@ def _fact(frames: Frames, dates: Sequence[date]) -> pl.LazyFrame:
 
 def _headline(frames: Frames, dates: Sequence[date], batch_date: date) -> Headline:
     fact = _fact(frames, dates)
-    receipt = pl.col("transaction_id")
+    # A contract of the user's own may leave receipt numbers out.
+    known = "transaction_id" in fact.collect_schema()
+    receipt = pl.col("transaction_id") if known else pl.lit(None, pl.String)
+    fact = fact.with_columns(receipt.alias("receipt"))
+    receipt = pl.col("receipt")
     by_date, customers = pl.collect_all(
         [
             fact.group_by("sales_date")
             .agg(
                 pl.col("total_cost").sum(),
                 pl.len().cast(pl.Int64).alias("lines"),
-                (pl.struct("store_id", "transaction_id").filter(receipt.is_not_null()).n_unique() + receipt.null_count())
+                (pl.struct("store_id", "receipt").filter(receipt.is_not_null()).n_unique() + receipt.null_count())
                 .cast(pl.Int64)
                 .alias("receipts"),
                 (pl.col("batch_date") == batch_date).sum().cast(pl.Int64).alias("lines_of_batch"),

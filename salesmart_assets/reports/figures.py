@@ -113,7 +113,11 @@ def sales_by_store(frames: Frames, month: date) -> list[tuple[int, Decimal]]:
 def sales_of_month(frames: Frames, month: date) -> Decimal | None:
     """Sales of a month; None where nothing is known of it."""
     rows, total = (
-        frames("sales_team_mart").filter(pl.col("sales_month") == month).select(pl.len(), pl.col("total_sales").sum().alias("sum")).collect().row(0)
+        frames("sales_team_mart")
+        .filter(pl.col("sales_month") == month)
+        .select(pl.len(), pl.col("total_sales").sum().alias("sum"))
+        .collect()
+        .row(0)
     )
     return total if rows else None
 

@@ -123,8 +123,6 @@ def monthly_report(frames: Frames, files: Sequence[FileLine], month: date, *, cu
     segments = _segments(frames, month)
     found = quality(frames, files, month, last_day)
     top_stores = [(f"Store {store}", amount) for store, amount in stores[:_STORES_PLOTTED]]
-    if rest := stores[_STORES_PLOTTED:]:
-        top_stores.append((f"{len(rest)} more", sum((amount for _, amount in rest), ZERO)))
     tiles = _by_day_and_store(frames, month, last_day, [store for store, _ in stores[:_STORES_PLOTTED]])
     html = render(
         "monthly.html.j2",
@@ -137,6 +135,7 @@ def monthly_report(frames: Frames, files: Sequence[FileLine], month: date, *, cu
             "by_day": by_day,
             "day_plot": plots.by_day(by_day, f"Sales by day in {month:%Y-%m}"),
             "stores": stores,
+            "stores_plotted": _STORES_PLOTTED,
             "store_plot": plots.by_name(top_stores, f"Sales by store in {month:%Y-%m}"),
             "tile_plot": plots.by_day_and_store(
                 tiles, [str(store) for store, _ in stores[:_STORES_PLOTTED]], list(by_day), f"Sales by store and day in {month:%Y-%m}"
@@ -174,7 +173,9 @@ def _totals(frames: Frames, month: date) -> Totals:
         .collect()
         .row(0)
     )
-    orders, customers = _of_month(frames, "customer_mart", month).select(pl.col("orders").sum(), pl.col("customer_id").n_unique()).collect().row(0)
+    orders, customers = (
+        _of_month(frames, "customer_mart", month).select(pl.col("orders").sum(), pl.col("customer_id").n_unique()).collect().row(0)
+    )
     return Totals(
         total_sales=sales or ZERO,
         before=sales_of_month(frames, month_before(month)),
@@ -201,10 +202,7 @@ def _by_day_and_store(frames: Frames, first: date, last: date, stores: Sequence[
 def _segments(frames: Frames, month: date) -> list[Segment]:
     """All segments, the most consistent first; also those that nobody belongs to, unless there are no customers at all."""
     found = (
-        _of_month(frames, "customer_mart", month)
-        .group_by("segment")
-        .agg(pl.len().cast(pl.Int64), pl.col("total_sales").sum())
-        .collect()
+        _of_month(frames, "customer_mart", month).group_by("segment").agg(pl.len().cast(pl.Int64), pl.col("total_sales").sum()).collect()
     )
     counted = {name: (customers, sales) for name, customers, sales in found.iter_rows()}
     if not counted:
@@ -245,13 +243,15 @@ def _top_customers(frames: Frames, month: date) -> list[TopCustomer]:
     return [TopCustomer(row[0], masked(row[1]), *row[2:]) for row in found.iter_rows()]
 
 
-def _preview(
-    month: date, totals: Totals, best: Sequence[Leader], segments: Sequence[Segment], found: Quality, currency: str
-) -> str:
+def _preview(month: date, totals: Totals, best: Sequence[Leader], segments: Sequence[Segment], found: Quality, currency: str) -> str:
     """A few lines of Markdown for people who look in passing: no name in it."""
-    sold = "No sales" if not totals.lines else (
-        f"Sales **{money(totals.total_sales, currency)}** · {plural(totals.lines, 'line')} · {plural(totals.customers, 'customer')} · "
-        f"incentives **{money(totals.incentives, currency)}**"
+    sold = (
+        "No sales"
+        if not totals.lines
+        else (
+            f"Sales **{money(totals.total_sales, currency)}** · {plural(totals.lines, 'line')} · {plural(totals.customers, 'customer')} · "
+            f"incentives **{money(totals.incentives, currency)}**"
+        )
     )
     total = found.total
     parts = [

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, Generic, TypeVar
 
 import polars as pl
@@ -23,6 +23,8 @@ Frames = Callable[[str], pl.LazyFrame]
 """A lake table by its name: all columns of its schema, partition columns included; empty where nothing is stored."""
 
 _CENT = Decimal("0.01")
+_EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
+"""Wide enough for any sum of a table: nothing is rounded but on purpose."""
 _MINUS = "\N{MINUS SIGN}"
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~])")
@@ -82,26 +84,27 @@ def money(value: Decimal, currency: str = "") -> str:
     >>> money(Decimal("-2"), "€")
     '−€2.00'
     """
-    amount = value.quantize(_CENT, ROUND_HALF_UP)
+    amount = value.quantize(_CENT, context=_EXACT)
     space = "\N{NO-BREAK SPACE}" if currency and (currency[-1].isalnum() or currency[-1] == ".") else ""
-    return f"{_MINUS if amount < 0 else ''}{currency}{space}{abs(amount):,.2f}"
+    return f"{_MINUS if amount < 0 else ''}{currency}{space}{amount.copy_abs():,.2f}"
 
 
 def change(value: Decimal, before: Decimal | None) -> str | None:
-    """How much `value` is above or below `before`, in percent with a sign; None where there is nothing to compare with.
+    r"""How much `value` is above or below `before`, in percent with a sign; None where there is nothing to compare with.
 
-    >>> change(Decimal(110), Decimal(100)), change(Decimal(1), None)
-    ('+10.0 %', None)
+    >>> change(Decimal(110), Decimal(100))
+    '+10.0\xa0%'
     """
     if not before:
         return None
-    percent = ((value - before) * 100 / abs(before)).quantize(Decimal("0.1"), ROUND_HALF_UP)
-    return f"{_MINUS if percent < 0 else '+'}{abs(percent):,}\N{NO-BREAK SPACE}%"
+    share = _EXACT.divide(_EXACT.subtract(value, before) * 100, before.copy_abs())
+    percent = share.quantize(Decimal("0.1"), context=_EXACT)
+    return f"{_MINUS if percent < 0 else '+'}{percent.copy_abs():,}\N{NO-BREAK SPACE}%"
 
 
 def average(total: Decimal, count: int) -> Decimal | None:
     """total / count, rounded half up to two decimals; None when there is nothing to divide by."""
-    return (total / count).quantize(_CENT, ROUND_HALF_UP) if count else None
+    return _EXACT.divide(total, Decimal(count)).quantize(_CENT, context=_EXACT) if count else None
 
 
 def masked(name: str | None) -> str | None:
