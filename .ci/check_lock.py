@@ -63,6 +63,7 @@ def differences(lock: Path, wanted: list[str]) -> list[str]:
     problems = [f"{pin.name} has no hash" for pin in locked if not pin.hashed]
     names = {canonicalize_name(requirement.name) for requirement in requirements}
     problems += [f"{pin.name} is pinned, and no longer asked for" for pin in locked if pin.direct and pin.name not in names]
+    unmet: dict[str, str] = {}
     for python in PYTHONS:
         for platform, system in PLATFORMS:
             environment = {
@@ -79,8 +80,10 @@ def differences(lock: Path, wanted: list[str]) -> list[str]:
                 versions = [pin.version for pin in here if pin.name == canonicalize_name(requirement.name) and pin.direct]
                 if len(versions) != 1 or not requirement.specifier.contains(versions[0], prereleases=True):
                     found = ", ".join(map(str, versions)) or "nothing"
-                    problems.append(f"pyproject.toml asks for {requirement}, pinned is {found} (Python {python}, {system})")
-    return problems
+                    unmet.setdefault(
+                        str(requirement), f"pyproject.toml asks for {requirement}, pinned is {found} (Python {python}, {system})"
+                    )
+    return problems + list(unmet.values())
 
 
 def main() -> int:

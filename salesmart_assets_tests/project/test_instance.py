@@ -1,0 +1,45 @@
+"""The files that start Dagster say what it understands."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import yaml
+from dagster import DagsterInstance
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_instance_frees_slots_and_retries_crashes_only(tmp_path: Path) -> None:
+    """Dagster takes the packaged instance: one run at a time, slots given back, only crashes retried, nothing sent home."""
+    with resources.as_file(resources.files("salesmart_assets.local") / "dagster.yaml") as packaged:
+        shutil.copy(packaged, tmp_path)
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 1
+        assert instance.run_monitoring_enabled
+        assert instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] == 300
+        assert instance.run_retries_enabled
+        assert instance.run_retries_max_retries == 1
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+        assert not instance.telemetry_enabled
+
+
+def test_the_top_level_instance_is_the_packaged_one() -> None:
+    """`dagster.yaml` at the top is the file that an installed `salesmart` starts with."""
+    packaged = resources.files("salesmart_assets.local") / "dagster.yaml"
+    assert (ROOT / "dagster.yaml").read_bytes() == packaged.read_bytes()
+
+
+def test_workspace_names_the_definitions() -> None:
+    """`workspace.yaml` and `pyproject.toml` name the same code location."""
+    (origin,) = WorkspaceFileTarget([str(ROOT / "workspace.yaml")]).create_origins()
+    assert origin.location_name == "salesmart"
+    assert (
+        yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"][0]["python_module"]["module_name"]
+        == "salesmart_assets.definitions"
+    )
