@@ -206,9 +206,8 @@ def _fact(frames: Frames, dates: Sequence[date]) -> pl.LazyFrame:
 def _headline(frames: Frames, dates: Sequence[date], batch_date: date) -> Headline:
     fact = _fact(frames, dates)
     # A contract of the user's own may leave receipt numbers out.
-    known = "transaction_id" in fact.collect_schema()
-    receipt = pl.col("transaction_id") if known else pl.lit(None, pl.String)
-    fact = fact.with_columns(receipt.alias("receipt"))
+    numbered = "transaction_id" in fact.collect_schema()
+    fact = fact.with_columns((pl.col("transaction_id") if numbered else pl.lit(None, pl.String)).alias("receipt"))
     receipt = pl.col("receipt")
     by_date, customers = pl.collect_all(
         [
@@ -334,11 +333,9 @@ def _preview(
         *([f"average basket {money(basket, currency)}"] if basket is not None else []),
     ]
     sold = f"Sale dates {headline.period}: {' · '.join(facts)}" if headline.days else "No sales in this batch"
-    total = found.total
     parts = [
         f"**Batch {batch_date}.** {sold}.",
-        f"{plural(total.files, 'file')}: {plural(total.read, 'row')} read, {number(total.accepted)} accepted, "
-        f"{number(total.rejected)} rejected, {number(total.duplicate)} duplicate.",
+        found.summary,
     ]
     if best:
         rows = [

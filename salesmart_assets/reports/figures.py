@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from salesmart_assets.reports.page import FileLine, Frames, Shortlist, masked
+from salesmart_assets.reports.page import FileLine, Frames, Shortlist, masked, number, plural
 
 ZERO = Decimal(0)
 _FILES_SHOWN = 20
@@ -67,6 +67,15 @@ class Quality:
     notable: Shortlist[FileLine]
     """Files that were not simply loaded: rejected, given up, unfinished, or with rejected rows."""
     reasons: Shortlist[Reason]
+
+    @property
+    def summary(self) -> str:
+        """What became of the rows, in one sentence."""
+        total = self.total
+        return (
+            f"{plural(total.files, 'file')}: {plural(total.read, 'row')} read, {number(total.accepted)} accepted, "
+            f"{number(total.rejected)} rejected, {number(total.duplicate)} duplicate."
+        )
 
 
 def first_of_month(day: date) -> date:

@@ -30,8 +30,8 @@ from salesmart_assets.reports.page import (
     Report,
     Shortlist,
     average,
-    masked,
     markdown_table,
+    masked,
     money,
     number,
     plural,
@@ -245,19 +245,15 @@ def _top_customers(frames: Frames, month: date) -> list[TopCustomer]:
 
 def _preview(month: date, totals: Totals, best: Sequence[Leader], segments: Sequence[Segment], found: Quality, currency: str) -> str:
     """A few lines of Markdown for people who look in passing: no name in it."""
-    sold = (
-        "No sales"
-        if not totals.lines
-        else (
+    sold = "No sales"
+    if totals.lines:
+        sold = (
             f"Sales **{money(totals.total_sales, currency)}** · {plural(totals.lines, 'line')} · {plural(totals.customers, 'customer')} · "
             f"incentives **{money(totals.incentives, currency)}**"
         )
-    )
-    total = found.total
     parts = [
         f"**Month {month:%Y-%m}.** {sold}.",
-        f"{plural(total.files, 'file')}: {plural(total.read, 'row')} read, {number(total.accepted)} accepted, "
-        f"{number(total.rejected)} rejected, {number(total.duplicate)} duplicate.",
+        found.summary,
     ]
     if best:
         rows = [
