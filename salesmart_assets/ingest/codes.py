@@ -42,11 +42,15 @@ COLUMN_CODES = _registry(
 
 ROW_CODES = _registry(
     Code("row.ragged", "The row has more or fewer values than the header has names.", "Quote values that hold the delimiter."),
-    Code("row.quote", "A quote is opened and never closed, or closed in the middle of a value.", "Double each quote inside a quoted value."),
+    Code(
+        "row.quote", "A quote is opened and never closed, or closed in the middle of a value.", "Double each quote inside a quoted value."
+    ),
     Code("row.encoding", "The row is not text in the file's encoding.", "Deliver UTF-8, or declare `encoding` in the contract."),
     Code("row.nul_byte", "The row holds a NUL byte.", "Look for an interrupted copy or a binary column at the source."),
     Code("row.json", "The line is not one whole JSON object.", "Write one object a line, each name once, and no NaN or Infinity."),
-    Code("row.too_long", "The row is longer than 4 MiB; only its beginning is kept.", "Look for a lost line end, or a file of another kind."),
+    Code(
+        "row.too_long", "The row is longer than 4 MiB; only its beginning is kept.", "Look for a lost line end, or a file of another kind."
+    ),
 )
 """Rules over a row that hold for every contract."""
 
@@ -56,10 +60,16 @@ FILE_CODES = _registry(
     Code("file.encoding", "The text is not in the encoding that the contract declares or allows.", "Deliver UTF-8, or declare `encoding`."),
     Code("file.delimiter", "The header is separated by another sign than the contract's delimiter.", "Correct the file, or the contract."),
     Code("file.header", "The first line cannot be read as a header.", "Deliver the names of the columns in the first line."),
-    Code("file.missing_column", "A mandatory column is not in the file.", "Deliver it, add an alias, or set `on_missing_column: fill_null`."),
+    Code(
+        "file.missing_column", "A mandatory column is not in the file.", "Deliver it, add an alias, or set `on_missing_column: fill_null`."
+    ),
     Code("file.extra_column", "The file has a column that the contract does not name.", "Remove it, or set `on_extra_column: keep`."),
     Code("file.duplicate_column", "Two columns of the file have the same meaning.", "Deliver each column once."),
-    Code("file.too_many_rejections", "More of its rows broke the contract than it allows.", "Correct the file, or raise `max_rejected_ratio`."),
+    Code(
+        "file.too_many_rejections",
+        "More of its rows broke the contract than it allows.",
+        "Correct the file, or raise `max_rejected_ratio`.",
+    ),
 )
 """Rules over a whole file."""
 

@@ -52,7 +52,9 @@ class FileRejected(Exception):
 class ByteStream(Protocol):
     """What the readers need of an open file."""
 
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, all there are if it is negative; nothing only at the end."""
+        ...
 
 
 @contextmanager
@@ -126,7 +128,9 @@ class Content:
 
     def __init__(self, path: Path, name: str) -> None:
         self._stem = name.lower().removesuffix(".gz").removesuffix(".gzip")
-        self.format: Format = "json" if self._stem.endswith(_JSON_NAMES) else "parquet" if self._stem.endswith((".parquet", ".pq")) else "csv"
+        self.format: Format = (
+            "json" if self._stem.endswith(_JSON_NAMES) else "parquet" if self._stem.endswith((".parquet", ".pq")) else "csv"
+        )
         self.stream: ByteStream = io.BytesIO()
         self._file: IO[bytes] = path.open("rb")
         self.compressed = False
@@ -199,7 +203,9 @@ def _text_format(head: bytes, stem: str) -> Format:
     if not lines:
         return "json" if named else "csv"
     first = lines[0]
-    if first.startswith(b"[") and (first[1:].lstrip()[:1] in (b"{", b"]") or (first == b"[" and len(lines) > 1 and lines[1].startswith(b"{"))):
+    if first.startswith(b"[") and (
+        first[1:].lstrip()[:1] in (b"{", b"]") or (first == b"[" and len(lines) > 1 and lines[1].startswith(b"{"))
+    ):
         raise FileRejected("file.unreadable", "a JSON array; deliver JSON lines, one object a line")
     if named:
         return "json" if any(line.startswith(b"{") for line in lines) else "csv"

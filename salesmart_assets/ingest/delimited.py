@@ -11,9 +11,9 @@ the lines after the first is a record of that width by itself.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from salesmart_assets.ingest.content import ByteStream, FileRejected
 from salesmart_assets.ingest.header import Header, delimiter_name, match, other_delimiter
 from salesmart_assets.ingest.lines import KEPT_BYTES, MAX_LINE_BYTES, blocks
 from salesmart_assets.ingest.quoting import QUOTE, End, scan, split
-from salesmart_assets.ingest.rows import Broken, Places, Rows, visible
+from salesmart_assets.ingest.rows import Array, Broken, Places, Rows, visible
 
 MAX_RECORD_BYTES = 1 << 20
 """A quoted value that goes on over lines must end within so many bytes of its row's beginning."""
@@ -47,27 +47,25 @@ class Delimited:
 
     def __iter__(self) -> Iterator[Rows]:
         rest = b""
-        for data, final in blocks(self._stream, self._block_bytes):
-            data = rest + data if rest else data
-            if self.header is None:
-                begin = self._read_header(data, final=final)
-                if begin < 0:
-                    rest = data
-                    continue
-                data = data[begin:]
-            rest = b""
+        for block, final in blocks(self._stream, self._block_bytes):
+            data = rest + block if rest else block
+            header, begin = (self.header, 0) if self.header is not None else self._read_header(data, final=final)
+            if header is None:
+                rest = data
+                continue
+            self.header, data, rest = header, data[begin:], b""
             if data:
-                rows, used = self._read(data, self.header, final=final)
+                rows, used = self._read(data, header, final=final)
                 rest = data[used:]
                 if len(rows.numbers) or rows.broken:
                     yield rows
 
-    def _read_header(self, data: bytes, *, final: bool) -> int:
-        """Find the header in the file's first lines; returns where the first row begins, or -1 where more bytes are needed."""
+    def _read_header(self, data: bytes, *, final: bool) -> tuple[Header | None, int]:
+        """Find the header in the file's first lines: it, and where the first row begins; None where there is none (yet)."""
         lines = _Lines.of(data)
         first = next((i for i in range(lines.count) if lines.text(data, i).strip()), None)
         if first is None:
-            return len(data) if final else -1
+            return None, 0
         inside = False
         for last in range(first, lines.count):
             if lines.ends[last] - lines.starts[first] > MAX_RECORD_BYTES:
@@ -77,11 +75,10 @@ class Delimited:
                 break
             inside = found.end is End.OPEN
             if not inside:
-                self.header = self._header_of(data[lines.starts[first] : lines.ends[last]])
-                return int(lines.nexts[last])
+                return self._header_of(data[lines.starts[first] : lines.ends[last]]), int(lines.nexts[last])
         else:
             if not final:
-                return -1
+                return None, 0
         raise FileRejected("file.header", "a quote in the first line is not closed, or closed in the middle of a name")
 
     def _header_of(self, record: bytes) -> Header:
@@ -123,7 +120,7 @@ class Delimited:
             more = pa.table([pa.array(column, pa.string()) for column in texts], names=[str(place) for place in wanted])
             places = np.concatenate([places, records])
             order = np.argsort(places)
-            table = pa.concat_tables([table, more]).take(pa.array(order)).combine_chunks()
+            table = pa.concat_tables([table, more]).take(order)
             begins = np.concatenate([begins, lines.starts[records]])[order]
             ends = np.concatenate([ends, lines.ends[[last for _, last, _ in odd.records]]])[order]
             places = places[order]
@@ -148,7 +145,7 @@ class Delimited:
             parts = [view[lines.starts[a] : lines.nexts[b - 1]] for a, b in zip(edges[::2], edges[1::2], strict=True)]
             data = b"".join(parts)
         return pc_csv.read_csv(
-            pa.BufferReader(data),
+            io.BytesIO(data),
             pc_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
             pc_csv.ParseOptions(
                 delimiter=self._contract.delimiter,
@@ -216,19 +213,15 @@ def _simple(data: bytes, buffer: npt.NDArray[np.uint8], lines: _Lines, delimiter
     delimiters = np.flatnonzero(buffer == delimiter)
     if b'"' in data:
         quotes = np.flatnonzero(buffer == QUOTE)
-        line_of = np.searchsorted(lines.nexts, quotes, "right")
-        per_line = np.bincount(line_of, minlength=lines.count)
-        first = np.cumsum(per_line) - per_line
+        line_of, first = _by_line(quotes, lines)
         opens = (np.arange(len(quotes)) - first[line_of]) % 2 == 0
         before = (quotes == lines.starts[line_of]) | (buffer[np.maximum(quotes - 1, 0)] == delimiter)
         after = (quotes + 1 == lines.ends[line_of]) | (buffer[np.minimum(quotes + 1, len(buffer) - 1)] == delimiter)
-        good = np.where(opens, before, after)
-        simple[line_of[~good]] = False
-        simple &= per_line % 2 == 0
-        # In a simple line, a delimiter after an odd number of quotes is part of a value.
-        delimiter_line = np.searchsorted(lines.nexts, delimiters, "right")
-        inside = (np.searchsorted(quotes, delimiters) - first[delimiter_line]) % 2 == 1
-        delimiters = delimiters[~inside]
+        simple[line_of[~np.where(opens, before, after)]] = False
+        simple &= np.diff(first, append=len(quotes)) % 2 == 0
+        # In a simple line, a delimiter after an odd number of quotes is part of a value. (Counting in a byte wraps round, and stays odd.)
+        before_byte = np.cumsum(buffer == QUOTE, dtype=np.uint8)
+        delimiters = delimiters[(before_byte[delimiters] - first[_by_line(delimiters, lines)[0]]) % 2 == 0]
     simple &= _has_width(delimiters, lines, width)
     if b"\0" in data:
         simple[np.searchsorted(lines.nexts, np.flatnonzero(buffer == 0), "right")] = False
@@ -236,6 +229,13 @@ def _simple(data: bytes, buffer: npt.NDArray[np.uint8], lines: _Lines, delimiter
         for line in np.unique(np.searchsorted(lines.nexts, np.flatnonzero(buffer > 127), "right")):
             simple[line] &= _is_utf8(lines.text(data, line))
     return simple
+
+
+def _by_line(positions: Places, lines: _Lines) -> tuple[Places, Places]:
+    """For each position the line it is in, and for each line how many positions come before it."""
+    until = np.searchsorted(positions, lines.nexts)
+    first = np.concatenate([np.zeros(1, until.dtype), until[:-1]])
+    return np.repeat(np.arange(lines.count), until - first), first
 
 
 def _has_width(delimiters: Places, lines: _Lines, width: int) -> Flags:
@@ -298,33 +298,29 @@ class _Odd:
             if not starts_row[line]:
                 return line
         found = scan(text, self._delimiter)
-        last, codes, values = line, [], found.values
+        last = line
         if found.end is End.OPEN:
-            end = self._go_on(line, found.values, final=final)
-            if end is None:
+            settled = self._go_on(line, found.values, final=final)
+            if settled is None:
                 return None
-            if end == line:
-                codes.append("row.quote")
-            else:
-                last, values = end, self._width
-                starts_row[line + 1 : last + 1] = False
-                text = self._data[self._lines.starts[line] : self._lines.ends[last]]
-        elif found.end is End.MALFORMED:
-            codes.append("row.quote")
-        if not codes and values != self._width:
-            codes.append("row.ragged")
-        if b"\0" in text:
-            codes.append("row.nul_byte")
-        if not _is_utf8(text):
-            codes.append("row.encoding")
-        if codes:
-            self.broken.append((line, tuple(codes), visible(text)))
+            last = settled
+            starts_row[line + 1 : last + 1] = False
+            text = self._data[self._lines.starts[line] : self._lines.ends[last]]
+        goes_on = last > line
+        codes = (
+            ("row.quote", found.end is not End.COMPLETE and not goes_on),
+            ("row.ragged", found.end is End.COMPLETE and found.values != self._width),
+            ("row.nul_byte", b"\0" in text),
+            ("row.encoding", not _is_utf8(text)),
+        )
+        if any(broken for _, broken in codes):
+            self.broken.append((line, tuple(code for code, broken in codes if broken), visible(text)))
         else:
             self.records.append((line, last, [value.decode("utf-8") for value in split(text, self._delimiter)]))
         return last
 
     def _go_on(self, line: int, values: int, *, final: bool) -> int | None:
-        """The line in which a record that is open at the end of `line` ends; `line` itself if it never does; None if it is too early to say."""
+        """The line in which a record ends that is open at the end of `line`; `line` if it never does, None if that is not known yet."""
         begin = int(self._lines.starts[line])
         looks_whole = self._data.count(self._delimiter, begin, int(self._lines.ends[line])) >= self._width - 1
         for last in range(line + 1, self._lines.count):
@@ -343,13 +339,12 @@ class _Odd:
         return line if final or len(self._data) - begin > MAX_RECORD_BYTES else None
 
 
-def _text(table: pa.Table, place: int) -> pa.Array[Any]:
-    chunks = table.column(str(place))
-    return chunks.chunk(0) if chunks.num_chunks == 1 else pa.concat_arrays(chunks.chunks) if chunks.num_chunks else pa.array([], pa.string())
+def _text(table: pa.Table, place: int) -> Array:
+    chunks: Array = table.column(str(place))
+    return chunks.combine_chunks()
 
 
-def _as_json(columns: dict[str, pa.Array[Any]]) -> pa.Array[Any]:
+def _as_json(columns: dict[str, Array]) -> Array:
     """One JSON object a row, of texts; an empty text is null."""
     frame = pl.DataFrame({name: pl.Series(name, column).replace("", None) for name, column in columns.items()})
     return frame.select(pl.struct(pl.all()).struct.json_encode().alias("json"))["json"].to_arrow().cast(pa.string())
-

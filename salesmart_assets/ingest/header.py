@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from salesmart_assets.contracts import Contract
 from salesmart_assets.ingest.content import FileRejected
 
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", ":": "colon", "^": "caret", "~": "tilde", "\x01": "control-A"}
+_DELIMITERS = {
+    ",": "comma",
+    ";": "semicolon",
+    "\t": "tab",
+    "|": "vertical bar",
+    ":": "colon",
+    "^": "caret",
+    "~": "tilde",
+    "\x01": "control-A",
+}
 _SHOWN = 40
 """Names of a header that a message shows."""
 
@@ -41,7 +50,9 @@ def match(names: Sequence[str], contract: Contract) -> Header:
         found = extra if meaning is None else known
         first = found.setdefault(meaning or name, place)
         if first != place and any(means):
-            raise FileRejected("file.duplicate_column", f"{shown[first]} (column {first + 1}) and {name} (column {place + 1}) are the same column")
+            raise FileRejected(
+                "file.duplicate_column", f"{shown[first]} (column {first + 1}) and {name} (column {place + 1}) are the same column"
+            )
     require(known, shown, contract)
     if extra and contract.on_extra_column == "reject_file":
         raise FileRejected("file.extra_column", f"the contract does not name {listed(list(extra))}")

@@ -65,7 +65,8 @@ class JsonLines:
         self._names: dict[str, str | None] = {}
         self._spellings = contract.spellings()
         self._columns = {name: place for place, name in enumerate(contract.columns)}
-        self._comma = contract.decimal_sign == ","
+        numeric = {name for name, item in contract.columns.items() if item.column_type.decimal or item.type == "integer"}
+        self._with_comma = numeric if contract.decimal_sign == "," else set()
         self._rows = 0
         self._read = 0
 
@@ -124,52 +125,37 @@ class JsonLines:
         return Rows(np.array(numbers, np.int64), arrays, raw, additional, faults, broken)
 
     def _row(self, line: bytes, spoilt: list[str]) -> tuple[list[str | None], str | None]:
-        """One line's values by the contract's columns, and its extra columns as JSON. `spoilt` gets the columns that hold no plain value."""
-        if b"\0" in line:
-            raise _Unfit("row.nul_byte")
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError:
-            raise _Unfit("row.encoding") from None
-        try:
-            pairs = _DECODER.decode(text)
-        except (ValueError, RecursionError):
-            raise _Unfit("row.json") from None
-        if type(pairs) is not Pairs:
-            raise _Unfit("row.json")
+        """One line's values by the contract's columns, and its extra columns as JSON. `spoilt` gets the columns without a plain value."""
         row: list[str | None] = [None] * len(self._columns)
         filled: set[str] = set()
-        extra: Pairs | None = None
-        for name, value in pairs:
+        extra = Pairs()
+        for name, value in _pairs(line):
             meaning = self._names[name] if name in self._names else self._learn(name)
             key = meaning or name
             if key in filled:
                 raise _Unfit("row.json")
             filled.add(key)
             if meaning is None:
-                extra = Pairs() if extra is None else extra
                 extra.append((name, value))
             elif value is None or type(value) is str:
                 row[self._columns[meaning]] = value
             elif type(value) is Number:
-                row[self._columns[meaning]] = value.replace(".", ",") if self._comma and self._is_numeric(meaning) else value
+                row[self._columns[meaning]] = value.replace(".", ",") if meaning in self._with_comma else value
             elif type(value) is bool:
                 row[self._columns[meaning]] = "true" if value else "false"
             else:
                 spoilt.append(meaning)
+        return row, self._additional(extra) if extra else None
+
+    def _additional(self, extra: Pairs) -> str | None:
+        if self._contract.on_extra_column == "drop":
+            return None
+        if self._contract.on_extra_column == "reject_file":
+            raise FileRejected("file.extra_column", f"the contract does not name {listed([name for name, _ in extra])}")
         try:
-            if "\\u" in text:
-                _check_escapes(pairs)
-            if extra is None or self._contract.on_extra_column == "drop":
-                return row, None
-            if self._contract.on_extra_column == "reject_file":
-                raise FileRejected("file.extra_column", f"the contract does not name {listed([name for name, _ in extra])}")
-            return row, render(extra)
+            return render(extra)
         except (ValueError, RecursionError):
             raise _Unfit("row.json") from None
-
-    def _is_numeric(self, name: str) -> bool:
-        return self._contract.columns[name].column_type.decimal is not None or self._contract.columns[name].type == "integer"
 
     def _learn(self, name: str) -> str | None:
         meaning = self._spellings.get(name.strip().lower())
@@ -182,6 +168,25 @@ class _Unfit(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+def _pairs(line: bytes) -> Pairs:
+    """The names and values of the object that a line is."""
+    if b"\0" in line:
+        raise _Unfit("row.nul_byte")
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _Unfit("row.encoding") from None
+    try:
+        pairs = _DECODER.decode(text)
+        if type(pairs) is Pairs:
+            if "\\u" in text:
+                _check_escapes(pairs)
+            return pairs
+    except (ValueError, RecursionError):
+        pass
+    raise _Unfit("row.json")
 
 
 def _check_escapes(value: Any) -> None:

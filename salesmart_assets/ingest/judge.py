@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from salesmart_assets.contracts import Contract, ContractColumn, RowRule
 from salesmart_assets.errors import ContractError
 from salesmart_assets.ingest.codes import ROW_CODES
-from salesmart_assets.ingest.rows import Places, Rows
+from salesmart_assets.ingest.rows import Array, Places, Rows, nulls
 from salesmart_assets.ingest.values import Parser, Unfit
 
 Faults = Iterator[tuple[str, Places]]
@@ -31,7 +31,7 @@ _FIRST_DAY, _LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
 class Verdict:
     """Typed columns in the contract's order, and by place the codes of the rows that broke a rule, in the contract's order."""
 
-    columns: list[pa.Array[Any]]
+    columns: list[Array]
     codes: dict[int, list[str]]
 
 
@@ -57,10 +57,10 @@ class Judge:
         forced: dict[str, list[tuple[int, str]]] = {}
         for place, name, kind in rows.faults:
             forced.setdefault(name, []).append((place, kind))
-        values: dict[str, pa.Array[Any]] = {}
+        values: dict[str, Array] = {}
         for column in self._columns:
             given = rows.columns.get(column.name)
-            array = pa.nulls(len(rows.numbers), column.target) if given is None else given
+            array = nulls(len(rows.numbers), column.target) if given is None else given
             values[column.name], faults = column.judge(array, forced.get(column.name, ()))
             for code, places in faults:
                 note(code, places)
@@ -91,7 +91,7 @@ class _ColumnJudge:
         except Unfit:
             raise ContractError(f"{place}: {text!r} is no value of the column's type; correct the contract.") from None
 
-    def judge(self, array: pa.Array[Any], forced: list[tuple[int, str]] | tuple[()]) -> tuple[pa.Array[Any], Faults]:
+    def judge(self, array: Array, forced: list[tuple[int, str]] | tuple[()]) -> tuple[Array, Faults]:
         faults: dict[str, Places] = {}
         if pa.types.is_string(array.type):
             parsed = self._parser.all(array)
@@ -104,7 +104,7 @@ class _ColumnJudge:
             faults[kind] = np.append(faults.get(kind, np.array([], np.int64)), place)
         return values, self._faults(values, faults)
 
-    def _faults(self, values: pa.Array[Any], faults: dict[str, Places]) -> Faults:
+    def _faults(self, values: Array, faults: dict[str, Places]) -> Faults:
         if values.null_count and not self._may_be_null:
             missing = values.is_null().to_numpy(zero_copy_only=False)
             for places in faults.values():
@@ -135,7 +135,7 @@ class _RuleJudge:
         if self._code in ROW_CODES:
             raise ContractError(f"{place}: this name has a meaning of its own; choose another.")
         # Two rows, so that an expression that makes one value of all rows is told from one that judges each.
-        empty = pl.DataFrame({c.name: pl.Series(pa.nulls(2, c.type.arrow)) for c in contract.table_columns()})
+        empty = pl.DataFrame({c.name: pl.Series(nulls(2, c.type.arrow)) for c in contract.table_columns()})
         try:
             self._expression = pl.sql_expr(rule.expression)
             result = empty.select(self._expression.alias("verdict"))["verdict"]
@@ -146,7 +146,7 @@ class _RuleJudge:
         if not self._columns or len(result) != 2 or result.dtype != pl.Boolean or ".over(" in str(self._expression):
             raise ContractError(f"{place}: {rule.expression!r} must compare columns of one row, such as `total_cost >= price`.")
 
-    def judge(self, values: dict[str, pa.Array[Any]]) -> tuple[str, Places]:
+    def judge(self, values: dict[str, Array]) -> tuple[str, Places]:
         frame = pl.DataFrame({name: pl.Series(values[name]) for name in self._columns})
         judged = np.arange(frame.height)
         if any(values[name].null_count for name in self._columns):
@@ -165,7 +165,7 @@ class _RuleJudge:
             return np.concatenate([self._holds(frame[:half]), self._holds(frame[half:])])
 
 
-def _in_calendar(values: pa.Array[Any], faults: dict[str, Places]) -> tuple[pa.Array[Any], dict[str, Places]]:
+def _in_calendar(values: Array, faults: dict[str, Places]) -> tuple[Array, dict[str, Places]]:
     """Days and moments of the years 1 to 9999; a Parquet file may say others, which no database takes."""
     days = values.cast(pa.date32(), safe=False)
     outside = pc.or_(pc.less(days, pa.scalar(_FIRST_DAY)), pc.greater(days, pa.scalar(_LAST_DAY)))
@@ -178,7 +178,7 @@ def _places(flags: Any) -> Places:
     return np.flatnonzero(flags.fill_null(False).to_numpy(zero_copy_only=False))
 
 
-def _distinct(values: pa.Array[Any], test: Callable[[str], bool]) -> pa.Array[Any]:
+def _distinct(values: Array, test: Callable[[str], bool]) -> Array:
     """A test of each value's text, made once for each different one; NULL for NULL."""
     encoded = values.cast(pa.string()).dictionary_encode()
     return pa.array([test(text) for text in encoded.dictionary.to_pylist()], pa.bool_()).take(encoded.indices)

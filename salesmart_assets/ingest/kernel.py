@@ -1,4 +1,4 @@
-"""One file in, its clean rows and its rejections out: streaming, in bounded memory, whatever the bytes are.
+r"""One file in, its clean rows and its rejections out: streaming, in bounded memory, whatever the bytes are.
 
 A file ends in one of three ways:
 
@@ -13,7 +13,7 @@ A file ends in one of three ways:
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     path = Path(folder, "till.csv")
 ...     lines = [header, "1,121,Tea,2026-03-01,7,1.50,2,3.00", "1,121,Tea,2026-02-30,7,1e3,2,3.00"]
-...     _ = path.write_text("\\n".join(lines))
+...     _ = path.write_text("\n".join(lines))
 ...     reader = FileReader(path, "till.csv", load_contracts()["sales"])
 ...     for batch in reader:
 ...         print(batch.accepted.num_rows, batch.rejections.to_pylist())
@@ -42,7 +42,7 @@ from salesmart_assets.ingest.delimited import Delimited
 from salesmart_assets.ingest.json_lines import JsonLines
 from salesmart_assets.ingest.judge import Judge
 from salesmart_assets.ingest.parquet import Parquet
-from salesmart_assets.ingest.rows import Rows
+from salesmart_assets.ingest.rows import Rows, nulls
 
 REJECTIONS = pa.schema([pa.field("source_row", pa.int64()), pa.field("codes", pa.string()), pa.field("raw", pa.string())])
 """Columns of a rejection: number of the row, its codes separated by commas, its text."""
@@ -81,8 +81,8 @@ class FileSummary:
 
 def accepted_schema(contract: Contract) -> pa.Schema:
     """The schema of `ParsedBatch.accepted`."""
-    columns = [column.arrow for column in contract.table_columns()]
-    return pa.schema([*columns, pa.field("additional_columns", pa.string()), pa.field("source_row", pa.int64())])
+    columns: list[Any] = [column.arrow for column in contract.table_columns()]
+    return pa.schema(columns + [pa.field("additional_columns", pa.string()), pa.field("source_row", pa.int64())])
 
 
 class FileReader:
@@ -150,7 +150,7 @@ class FileReader:
     def _batch(self, rows: Rows) -> ParsedBatch:
         verdict = self._judge.judge(rows)
         count = len(rows.numbers)
-        additional = pa.nulls(count, pa.string()) if rows.additional is None else rows.additional
+        additional = nulls(count, pa.string()) if rows.additional is None else rows.additional
         accepted = pa.Table.from_arrays([*verdict.columns, additional, pa.array(rows.numbers, pa.int64())], schema=self._schema)
         if not verdict.codes and not rows.broken:
             return ParsedBatch(accepted, REJECTIONS.empty_table())

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ import pyarrow.parquet as pq
 from salesmart_assets.contracts import Contract
 from salesmart_assets.ingest.content import FileRejected
 from salesmart_assets.ingest.header import Header, match
-from salesmart_assets.ingest.rows import Broken, Places, Rows
+from salesmart_assets.ingest.rows import Array, Broken, Places, Rows, nulls, visible
 
 _MAX_BATCH_ROWS = 64 << 10
 
@@ -75,15 +76,15 @@ class Parquet:
             return _objects(dict(zip(header.names, batch.columns, strict=True)), at)
 
         if broken:
-            lost = np.array(sorted(broken), np.int64)
-            kept = np.setdiff1d(np.arange(batch.num_rows), lost)
+            lost: Places = np.array(sorted(broken), np.int64)
+            kept: Places = np.setdiff1d(np.arange(batch.num_rows), lost)
             found = [Broken(int(numbers[i]), tuple(dict.fromkeys(broken[int(i)])), text) for i, text in zip(lost, raw(lost), strict=True)]
             new_place = {int(old): new for new, old in enumerate(kept)}
             return Rows(
                 numbers[kept],
-                {name: array.take(pa.array(kept)) for name, array in columns.items()},
+                {name: array.take(kept) for name, array in columns.items()},
                 lambda at: raw(kept[at]),
-                additional.take(pa.array(kept)) if additional is not None else None,
+                additional.take(kept) if additional is not None else None,
                 [(new_place[i], name, kind) for i, name, kind in faults if i in new_place],
                 found,
             )
@@ -101,35 +102,33 @@ def _faults() -> Iterator[None]:
 
 
 def _column(
-    array: pa.Array[Any], target: pa.DataType, name: str, faults: list[tuple[int, str, str]], broken: dict[int, list[str]], *, comma: bool
-) -> pa.Array[Any]:
+    array: Array, target: pa.DataType, name: str, faults: list[tuple[int, str, str]], broken: dict[int, list[str]], *, comma: bool
+) -> Array:
     """A column as text, or of exactly the target's type. What it can't say goes to `faults`, rows that are no text to `broken`."""
-    if pa.types.is_dictionary(array.type) or pa.types.is_run_end_encoded(array.type):
-        array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else pc.run_end_decode(array)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
     kind = array.type
     if _is_text(kind) or _is_bytes(kind):
-        array = _decoded(array, broken)
-    if pa.types.is_string(array.type):
-        for place in np.flatnonzero(pc.match_substring(array, "\0").fill_null(False).to_numpy(zero_copy_only=False)):
+        texts = _decoded(array, broken)
+        for place in np.flatnonzero(_flags(pc.match_substring(texts, "\0"))):
             broken.setdefault(int(place), []).append("row.nul_byte")
+        return texts
+    if kind == target:
         return array
-    if array.type == target:
-        return array
-    wants_number = pa.types.is_decimal(target) or pa.types.is_integer(target)
-    if pa.types.is_signed_integer(kind) and pa.types.is_integer(target):
-        return array.cast(target)
-    if pa.types.is_integer(kind):
-        return array.cast(pa.string())
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _digits(array, comma=comma and wants_number)
-    if pa.types.is_boolean(kind):
-        return array.cast(pa.string())
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return _moments(array, target, name, faults)
-    if pa.types.is_null(kind):
-        return pa.nulls(len(array), target)
-    faults.extend((int(place), name, "type") for place in np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False)))
-    return pa.nulls(len(array), target)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        widened = pa.types.is_integer(target) and pa.types.is_signed_integer(kind)
+        return array.cast(target if widened else pa.string())
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _digits(array, comma=comma and (pa.types.is_decimal(target) or pa.types.is_integer(target)))
+    faults.extend((int(place), name, "type") for place in np.flatnonzero(_flags(array.is_valid())))
+    return nulls(len(array), target)
+
+
+def _flags(array: Array) -> npt.NDArray[np.bool_]:
+    flags: npt.NDArray[np.bool_] = array.fill_null(False).to_numpy(zero_copy_only=False)
+    return flags
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -137,10 +136,12 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind) or pa.types.is_binary_view(kind)
+    return (
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind) or pa.types.is_binary_view(kind)
+    )
 
 
-def _decoded(array: pa.Array[Any], broken: dict[int, list[str]]) -> pa.Array[Any]:
+def _decoded(array: Array, broken: dict[int, list[str]]) -> Array:
     """Texts, and binary values as older writers leave text, checked: nobody promises that a writer wrote UTF-8."""
     raw = array.cast(pa.binary())
     try:
@@ -156,12 +157,12 @@ def _decoded(array: pa.Array[Any], broken: dict[int, list[str]]) -> pa.Array[Any
         return pa.array(texts, pa.string())
 
 
-def _digits(array: pa.Array[Any], *, comma: bool) -> pa.Array[Any]:
+def _digits(array: Array, *, comma: bool) -> Array:
     """Floats and decimals as plain digits, without an exponent; NaN and infinities as their names."""
     if pa.types.is_float16(array.type):
         array = array.cast(pa.float32())
     text = array.cast(pa.string())
-    powers = np.flatnonzero(pc.match_substring_regex(text, "[eE]").fill_null(False).to_numpy(zero_copy_only=False))
+    powers = np.flatnonzero(_flags(pc.match_substring_regex(text, "[eE]")))
     if len(powers):
         plain = [f"{Decimal(text[int(place)].as_py()):f}" for place in powers]
         mask = np.zeros(len(text), np.bool_)
@@ -170,7 +171,7 @@ def _digits(array: pa.Array[Any], *, comma: bool) -> pa.Array[Any]:
     return pc.replace_substring(text, ".", ",") if comma else text
 
 
-def _moments(array: pa.Array[Any], target: pa.DataType, name: str, faults: list[tuple[int, str, str]]) -> pa.Array[Any]:
+def _moments(array: Array, target: pa.DataType, name: str, faults: list[tuple[int, str, str]]) -> Array:
     """Dates and timestamps as the target: a date only from a midnight (of the column's time zone), a timestamp without loss."""
     kind = array.type
     if not (pa.types.is_date(target) or pa.types.is_timestamp(target)):
@@ -189,15 +190,15 @@ def _moments(array: pa.Array[Any], target: pa.DataType, name: str, faults: list[
         result = array.cast(pa.date32(), safe=False)
         back = result.cast(array.type, safe=False)
         code = "format"
-    lossy = pc.not_equal(array, back).fill_null(False)
-    places = np.flatnonzero(lossy.to_numpy(zero_copy_only=False))
+    lossy = pc.not_equal(array, back)
+    places = np.flatnonzero(_flags(lossy))
     if not len(places):
         return result
     faults.extend((int(place), name, code) for place in places)
     return pc.if_else(lossy, pa.scalar(None, target), result)
 
 
-def _objects(columns: dict[str, pa.Array[Any]], at: Places) -> list[str]:
+def _objects(columns: dict[str, Array], at: Places) -> list[str]:
     """The given rows as JSON objects."""
     lists = {name: _values(array.take(pa.array(at))) for name, array in columns.items()}
     names = list(lists)
@@ -205,30 +206,31 @@ def _objects(columns: dict[str, pa.Array[Any]], at: Places) -> list[str]:
     return ["{" + ",".join(f"{h}:{_json(v)}" for h, v in zip(heads, row, strict=True)) + "}" for row in zip(*lists.values(), strict=True)]
 
 
-def _values(array: pa.Array[Any]) -> list[Any]:
+def _values(array: Array) -> list[Any]:
     """A column as Python values; as bytes or text where Python has no such value (broken UTF-8, the year 12000)."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     try:
-        return array.to_pylist()
+        values: list[Any] = array.to_pylist()
     except (ValueError, OverflowError):
-        return array.cast(pa.binary() if _is_text(array.type) else pa.string()).to_pylist()
+        values = array.cast(pa.binary() if _is_text(array.type) else pa.string()).to_pylist()
+    return values
 
 
 def _json(value: Any) -> str:
     """A Parquet value as JSON, its digits kept; what JSON has no form for becomes text."""
-    if value is None or isinstance(value, (bool, int)):
-        return json.dumps(value)
-    if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else json.dumps(repr(value))
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, bytes):
-        return json.dumps(value.decode("utf-8", "backslashreplace").replace("\0", "\\x00"), ensure_ascii=False)
-    if isinstance(value, (date, datetime, time)):
-        return json.dumps(value.isoformat())
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(str(name), ensure_ascii=False)}:{_json(item)}" for name, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(_json, value)) + "]"
-    return json.dumps(str(value).replace("\0", "\\x00"), ensure_ascii=False)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, float) and not math.isfinite(value):
+        value = repr(value)
+    elif isinstance(value, bytes):
+        value = visible(value)
+    elif isinstance(value, (date, datetime, time)):
+        value = value.isoformat()
+    elif not (value is None or isinstance(value, (bool, int, float, str))):
+        value = str(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Places = npt.NDArray[np.int64]
+Places: TypeAlias = npt.NDArray[np.int64]
+Array: TypeAlias = Any
+"""A pyarrow array. Its stubs want the element type, which only the contract and the file know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,16 @@ class Rows:
     """
 
     numbers: Places
-    columns: dict[str, pa.Array[Any]]
+    columns: dict[str, Array]
     raw: Callable[[Places], Sequence[str]]
-    additional: pa.Array[Any] | None = None
+    additional: Array | None = None
     faults: Sequence[tuple[int, str, str]] = field(default_factory=list)
     broken: Sequence[Broken] = field(default_factory=list)
+
+
+def nulls(count: int, kind: pa.DataType) -> Array:
+    """An array of nothing but NULL."""
+    return pa.nulls(count, kind)  # type: ignore[call-overload]
 
 
 def visible(data: bytes) -> str:

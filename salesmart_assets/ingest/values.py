@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesmart_assets.contracts import ContractColumn
-from salesmart_assets.ingest.rows import Places
+from salesmart_assets.ingest.rows import Array, Places
 
+_Reader: TypeAlias = Callable[[str], Any]
 _BLANKS = " \t"
 _INTEGERS = range(-(2**63), 2**63)
 _TRUTH = {
@@ -48,7 +49,7 @@ class Unfit(Exception):
 class Parsed:
     """Values of the column's type, NULL where the text is empty or unfit; `faults` gives the unfit ones' places by kind of code."""
 
-    values: pa.Array[Any]
+    values: Array
     faults: dict[str, Places]
 
 
@@ -75,33 +76,35 @@ class Parser:
             digits = f"0*[0-9]{{1,{self._whole}}}" if self._whole else "0+"
             self._fits = rf"^[+-]?{digits}(?:{sign}{fraction})?$"
             self._polars: pl.DataType = pl.Decimal(precision, self._scale)
-            self.one: Callable[[str], Any] = self._decimal
+            self.one: _Reader = self._decimal
         elif column.type == "integer":
             # 18 digits always fit; the few longer ones are looked at one by one.
             self._fits = rf"^[+-]?0*[0-9]{{1,18}}(?:{sign}0+)?$"
             self._polars = pl.Int64()
             self.one = self._integer
         elif column.type == "date":
-            formats = [_date_format(item) for item in column.date_formats]
+            formats: list[_Reader] = [_date_format(item) for item in column.date_formats]
             self.one = lambda text: _first(formats, text.strip(_BLANKS))
         elif column.type == "timestamp":
-            moments = [_iso_time] if column.date_formats == _ISO_DATE else [_time_format(item) for item in column.date_formats]
+            moments: list[_Reader] = [_time_format(item) for item in column.date_formats]
+            if column.date_formats == _ISO_DATE:
+                moments = [_iso_time]
             self.one = lambda text: _first(moments, text.strip(_BLANKS))
         elif column.type == "boolean":
             self.one = _truth
         else:
             self.one = str
 
-    def all(self, texts: pa.Array[Any]) -> Parsed:
+    def all(self, texts: Array) -> Parsed:
         """The values of a whole array of strings."""
         if pa.types.is_string(self.target):
-            empty = pc.equal(texts, "")
+            empty = pc.equal(texts, pa.scalar(""))
             return Parsed(pc.if_else(empty, pa.scalar(None, pa.string()), texts) if pc.any(empty).as_py() else texts, {})
         if pa.types.is_integer(self.target) or pa.types.is_decimal(self.target):
             return self._numbers(texts)
         return self._distinct(texts)
 
-    def _numbers(self, texts: pa.Array[Any]) -> Parsed:
+    def _numbers(self, texts: Array) -> Parsed:
         text = pl.Series("text", texts)
         present = text.is_not_null() & (text != "")
         fits = text.str.contains(self._fits)
@@ -133,7 +136,7 @@ class Parser:
             result = pc.replace_with_mask(result, pa.array(mask), pa.array(found, self.target))
         return Parsed(result, {kind: np.array(places, np.int64) for kind, places in faults.items()})
 
-    def _distinct(self, texts: pa.Array[Any]) -> Parsed:
+    def _distinct(self, texts: Array) -> Parsed:
         """Each different text once: days and truth values repeat."""
         encoded = texts.dictionary_encode()
         values: list[Any] = []
@@ -176,7 +179,7 @@ class Parser:
         return int(match[1] + digits)
 
 
-def _first(readers: list[Callable[[str], Any]], text: str) -> Any:
+def _first(readers: list[_Reader], text: str) -> Any:
     kind = "format"
     for read in readers:
         try:
@@ -223,7 +226,8 @@ def _time_format(pattern: str) -> Callable[[str], datetime]:
 def _strptime(text: str, pattern: str) -> datetime:
     if any(sign.isdigit() and not sign.isascii() for sign in text):
         raise Unfit("format")
-    return datetime.strptime(text, pattern)
+    # A time without a zone is meant in UTC; who wants the day wants it as it stands.
+    return datetime.strptime(text, pattern)  # noqa: DTZ007
 
 
 def _iso_time(text: str) -> datetime:
