@@ -12,13 +12,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from math import ceil
 from xml.etree import ElementTree
 
 import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 _INK, _SOFT, _GRID, _ACCENT, _PALE = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -30,6 +32,7 @@ _PAGE_COLOURS = {
     _PALE: "var(--pale)",
 }
 _TEXT = 11
+_SHADES = 12
 _POINTS_PER_INCH = 72
 
 
@@ -90,14 +93,16 @@ def by_day_and_store(sales: Mapping[tuple[str, date], Decimal], stores: Sequence
     if highest <= 0:
         return None
 
+    tiles: dict[int, list[Path]] = {}
+    for row, store in enumerate(stores):
+        for column, day in enumerate(days):
+            strength = max(float(sales.get((store, day), Decimal(0))), 0.0) / highest
+            tiles.setdefault(ceil(strength * _SHADES), []).append(_tile(row, column))
+
     def draw(axes: Axes, narrow: bool) -> None:
-        for row, store in enumerate(stores):
-            for column, day in enumerate(days):
-                strength = max(float(sales.get((store, day), Decimal(0))), 0.0) / highest
-                colour, alpha = (_ACCENT, 0.15 + 0.85 * strength) if strength else (_GRID, 0.6)
-                tile = Rectangle((column - 0.44, row - 0.42), 0.88, 0.84, facecolor=colour, linewidth=0, alpha=round(alpha, 2))
-                tile.set_in_layout(False)  # hundreds of tiles need not be measured to place the axes
-                axes.add_patch(tile)
+        for shade, alike in sorted(tiles.items()):
+            colour, alpha = (_ACCENT, 0.1 + 0.9 * shade / _SHADES) if shade else (_GRID, 0.6)
+            axes.add_patch(PathPatch(Path.make_compound_path(*alike), facecolor=colour, linewidth=0, alpha=round(alpha, 2)))
         step = 7 if narrow else 2
         axes.set_xticks(list(range(0, len(days), step)), [f"{day:%d}" for day in days[::step]])
         axes.set_yticks(list(range(len(stores))), list(stores))
@@ -105,6 +110,11 @@ def by_day_and_store(sales: Mapping[tuple[str, date], Decimal], stores: Sequence
         axes.set_ylim(len(stores) - 0.5, -0.5)
 
     return _plot(label, draw, narrow=(330, 30 + 16 * len(stores)), wide=(860, 36 + 24 * len(stores)))
+
+
+def _tile(row: int, column: int) -> Path:
+    left, right, top, bottom = column - 0.44, column + 0.44, row - 0.42, row + 0.42
+    return Path([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], closed=True)
 
 
 def compact(value: float) -> str:
