@@ -5,6 +5,7 @@ Belongs here: what a user may set, what it means, and paths that follow from it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import date
 from decimal import Decimal
@@ -162,6 +163,12 @@ class Settings(BaseSettings):
         """Key prefix of the landing zone, with a trailing slash, or empty."""
         path = urlsplit(self.landing).path.strip("/")
         return f"{path}/" if path else ""
+
+    def fingerprint(self) -> str:
+        """A text that changes with any setting, with the folder that relative paths mean, and with the user's contracts."""
+        stamps = [(p.name, p.stat().st_mtime_ns) for p in sorted(self.contracts.glob("*.yaml"))] if self.contracts else []
+        secrets = [v.get_secret_value() for v in self.__dict__.values() if isinstance(v, SecretStr)]
+        return hashlib.sha256(repr((self.model_dump_json(), str(self.root), stamps, secrets)).encode()).hexdigest()
 
     @property
     def dagster_home(self) -> Path:

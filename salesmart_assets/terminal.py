@@ -21,7 +21,7 @@ from rich.text import Text
 Row = Mapping[str, object]
 
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def plain(value: object) -> object:

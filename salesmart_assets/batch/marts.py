@@ -18,6 +18,7 @@ from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import NewFile, Snapshot, engine
 from salesmart_assets.security.coupon_key import coupon_key
 from salesmart_assets.transforms import management, marts
+from salesmart_assets.transforms.session import frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -94,7 +95,7 @@ def _manager_mart(platform: Platform, sold: Snapshot, sellers: Snapshot) -> tupl
     """Team totals over the tree as it stood on each day of the months."""
     days = sorted(date.fromisoformat(d) for d in sold.partitions("sales_date"))
     tree = management.management_bridge(sellers.read(), days)
-    bridge = platform.session.createDataFrame(tree.bridge)
+    bridge = frame_of(platform.session, tree.bridge)
     rows = marts.manager_mart(platform.frame(sold), bridge, platform.frame(sellers), platform.tables["manager_mart"], platform.today())
     return rows, tree.problems
 

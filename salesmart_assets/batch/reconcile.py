@@ -111,7 +111,7 @@ def mart_reconciles_with_fact(platform: Platform, mart: str, day: date) -> Findi
 def database_equals_lake(platform: Platform) -> Finding:
     """Every month of every mart is published, at the rows that the lake has."""
     platform.publisher.ensure_schema()
-    publication = sa.table("publication", sa.column("mart"), sa.column("slice"), sa.column("rows"))
+    publication = sa.table("publication", sa.column("mart"), sa.column("slice"), sa.column("row_count"))
     with platform.marts.connect() as connection:
         published = {(row[0], row[1]): row[2] for row in connection.execute(sa.select(publication))}
     wrong = []

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
-_ARROW = {
+_ARROW: dict[str, pa.DataType] = {
     "integer": pa.int64(),
     "string": pa.string(),
     "date": pa.date32(),
@@ -62,7 +63,7 @@ class ColumnType:
         """The type in Spark's DDL."""
         return self.name.replace(" ", "") if self.decimal else _SPARK[self.name]
 
-    def sql(self, *, key: bool = False, length: int | None = None) -> sa.types.TypeEngine[object]:
+    def sql(self, *, key: bool = False, length: int | None = None) -> sa.types.TypeEngine[Any]:
         """The SQLAlchemy type. A string in a key is bounded and compares byte by byte; other strings are text unless `length` is given."""
         if self.decimal:
             return sa.Numeric(*self.decimal, asdecimal=True)
@@ -71,12 +72,13 @@ class ColumnType:
             if length is None:
                 return sa.Text().with_variant(mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
             return sa.String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
-        return {
+        plain: dict[str, sa.types.TypeEngine[Any]] = {
             "integer": sa.BigInteger(),
             "date": sa.Date(),
             "timestamp": sa.DateTime(timezone=False).with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb"),
             "boolean": sa.Boolean(),
-        }[self.name]
+        }
+        return plain[self.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Column:
     pii: bool = False
 
     @property
-    def arrow(self) -> pa.Field:
+    def arrow(self) -> pa.Field[Any]:
         """The Arrow field; nullability is checked by contracts and audits, not by Arrow."""
         return pa.field(self.name, self.type.arrow)
 

@@ -13,6 +13,10 @@ from salesmart_assets.contracts.model import SOURCES, Contract
 from salesmart_assets.errors import ContractError
 
 
+# The loader in C where libyaml is there: the same rules, and a tenth of the time.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
     """The contract of every source, by source.
 
@@ -36,12 +40,14 @@ def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
 def parse_contract(text: str, name: str, source: str) -> Contract:
     """One contract from its YAML text; `name` is the file's name for messages."""
     try:
-        document = yaml.safe_load(text)
-        lines = _lines(yaml.compose(text, Loader=yaml.SafeLoader))
+        document = yaml.load(text, Loader=_Loader)
+        lines = _lines(yaml.compose(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = mark.line + 1 if mark else 1
-        raise ContractError(f"{name}, line {line}: this is not YAML ({error.problem}). Mind the indentation and quote special signs.") from None
+        raise ContractError(
+            f"{name}, line {line}: this is not YAML ({error.problem}). Mind the indentation and quote special signs."
+        ) from None
     if not isinstance(document, dict):
         raise ContractError(f"{name}, line 1: a contract is a mapping that begins with `source: {source}`.")
     try:
@@ -68,6 +74,7 @@ def _lines(node: yaml.Node | None, place: tuple[Any, ...] = ()) -> dict[tuple[An
             found |= _lines(value, here)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            found[(*place, index)] = value.start_mark.line + 1
-            found |= _lines(value, (*place, index))
+            here = (*place, index)
+            found[here] = value.start_mark.line + 1
+            found |= _lines(value, here)
     return found

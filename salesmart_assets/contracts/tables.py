@@ -165,7 +165,10 @@ def _fact(sales: Contract) -> Table:
         "one sold line of a receipt, once, however often it was delivered",
         (
             *sales.table_columns(),
-            *(column(f"{d}_key", "integer", f"Version of the {w} as of the sale date; -1 where unknown.", required=True) for d, w in _ROLES),
+            *(
+                column(f"{d}_key", "integer", f"Version of the {w} as of the sale date; -1 where unknown.", required=True)
+                for d, w in _ROLES
+            ),
             column("list_price", MONEY, "List price of the product as of the sale date."),
             column("list_cost", MONEY, "Cost of the product as of the sale date."),
             column("price_variance", MONEY, "Charged price minus list price, per unit."),
@@ -239,7 +242,12 @@ def _marts() -> tuple[Table, ...]:
                     "(one of the two), occasional (neither).",
                     required=True,
                 ),
-                column("coupon_code", "string", "Coupon for the next purchase: can't be guessed, stable when the month is rebuilt.", required=True),
+                column(
+                    "coupon_code",
+                    "string",
+                    "Coupon for the next purchase: can't be guessed, stable when the month is rebuilt.",
+                    required=True,
+                ),
                 column("coupon_percent", "integer", "Discount of the coupon, in percent, by segment and policy.", required=True),
                 column("coupon_expiry", "date", "Last day of the coupon.", required=True),
             ),

@@ -77,7 +77,7 @@ class Snapshot:
         frame = pl.scan_parquet(
             [f"{self.uri}/{f.path}" for f in self.files],
             hive_partitioning=bool(self.table.partition_by),
-            hive_schema={name: empty.schema[name] for name in self.table.partition_by},
+            hive_schema={name: empty.schema[name] for name in self.table.partition_by} or None,
             missing_columns="insert",
             extra_columns="ignore",
             schema=stored,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,8 +17,15 @@ if TYPE_CHECKING:
     from salesmart_assets.batch.platform import Platform
 
 
+_opened: dict[str, Platform] = {}
+
+
 class PlatformResource(ConfigurableResource[None]):
-    """Opens the platform for a step and closes it after."""
+    """Hands the platform to a step.
+
+    Its parts (connections, clients, schemas that were looked at) are opened once per process and set of settings, because
+    a batch has dozens of steps; they end with the process.
+    """
 
     s3: LandingS3
     spark: SparkEngine
@@ -28,6 +36,11 @@ class PlatformResource(ConfigurableResource[None]):
         from salesmart_assets.batch.platform import Platform
 
         settings = Settings.load()
-        platform = Platform(settings, say, given_zone=lambda: self.s3.zone(settings), given_session=self.spark.session)
-        with platform:
-            yield platform
+        mark = settings.fingerprint()
+        if mark not in _opened:
+            made = Platform(settings, given_zone=lambda: self.s3.zone(settings), given_session=self.spark.session)
+            atexit.register(made.close)
+            _opened[mark] = made
+        platform = _opened[mark]
+        platform.say = say
+        yield platform
