@@ -24,7 +24,8 @@ def _mixed(value: Words) -> Words:
     value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    mixed: Words = value ^ (value >> np.uint64(31))
+    return mixed
 
 
 def draw(seed: int, tag: str, *keys: Ints | int) -> Words:
@@ -38,7 +39,8 @@ def draw(seed: int, tag: str, *keys: Ints | int) -> Words:
 
 def below(word: Words, limit: Ints | int) -> Ints:
     """A whole number from 0 to `limit` - 1 out of each word."""
-    return (word % np.asarray(limit, dtype=np.uint64)).astype(np.int64)
+    number: Ints = (word % np.asarray(limit, dtype=np.uint64)).astype(np.int64)
+    return number
 
 
 def words(seed: int, stream: str, day: int, block: int, count: int) -> Words:
@@ -50,7 +52,8 @@ def words(seed: int, stream: str, day: int, block: int, count: int) -> Words:
 
 def bits(word: Words, start: int, width: int) -> Ints:
     """The `width` bits of each word from bit `start` on, as a number."""
-    return ((word >> np.uint64(start)) & np.uint64((1 << width) - 1)).astype(np.int64)
+    number: Ints = ((word >> np.uint64(start)) & np.uint64((1 << width) - 1)).astype(np.int64)
+    return number
 
 
 def slots(weights: Sequence[float] | npt.NDArray[np.float64], size: int) -> Ints:

@@ -130,7 +130,7 @@ class Encoder(ABC):
     def write(self, batch: pa.RecordBatch, faults: Mapping[str, Ints] | None = None) -> None:
         """Write the rows of a batch, with those of the planned `faults` that only text can hold."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most formats have nothing left to write
         """Finish the file."""
 
 
