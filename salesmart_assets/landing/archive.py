@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
-# S3 copies at most 5 GiB in one request; below that, one request is atomic and keeps the ETag of a simple object.
-COPY_AT_ONCE_BYTES = 4 << 30
+# S3 copies at most 5 GiB in one request, and slowly; one request keeps the ETag of a simple object.
+COPY_AT_ONCE_BYTES = 1 << 30
 _IDENTITY = "salesmart-identity"
 _SHORT = 12
 _KEPT_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType")
@@ -68,14 +68,16 @@ class Archive:
         return NULL_VERSION if self.bucket.versioning == "on" else None
 
     def _copy(self, landed: LandedObject, target: str) -> str:
+        origin = self._head(landed.key, self._exact_version(landed))
         free = None
         for key in _candidates(target, landed):
             found = self._head(key)
-            if found is None:
-                free = free or key
-            elif _is_copy(found, landed):
+            if found is not None and _is_copy(found, landed):
                 return key
-        origin = self._head(landed.key, self._exact_version(landed))
+            free = free or (key if found is None else None)
+            # While the origin is there, the first free key will do. Once it is gone, the copy must be somewhere.
+            if free is not None and origin is not None:
+                break
         if origin is None:
             raise ObjectGone(f"{landed.address} can't be archived: it is no longer there.")
         if free is None or not _is_same(origin, landed):

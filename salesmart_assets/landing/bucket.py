@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectTypeDef, ObjectVersionTypeDef
 
 _NOT_IMPLEMENTED = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
+_VERSIONING: dict[str, Literal["on", "suspended"]] = {"Enabled": "on", "Suspended": "suspended"}
 _HADOOP_FOLDER = "_$folder$"
 # What S3 calls the version of an object that was written without versions.
 NULL_VERSION = "null"
@@ -47,7 +48,7 @@ class Bucket:
                     raise
         except Unreachable as error:
             raise Unreachable(f"{error} It takes the rights s3:GetBucketVersioning, s3:ListBucket and s3:ListBucketVersions.") from error
-        return "on" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
+        return _VERSIONING.get(status or "", "off")
 
     def conditional_delete(self, area: str) -> bool:
         """Whether the store refuses to delete an object whose ETag is not the one named: tried on a throw-away object in `area`.

@@ -21,6 +21,7 @@ from botocore.exceptions import (
     SSLError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 from urllib3.exceptions import HTTPError
 
 from salesmart_assets.errors import Permanent, Retryable, Unreachable
@@ -107,6 +108,6 @@ def _without_answer(error: BaseException, failed: str) -> Retryable | Permanent:
         )
     if isinstance(error, SSLError):
         return Unreachable(f"{failed}the endpoint's TLS certificate is not trusted. Check SALESMART_S3_ENDPOINT_URL.")
-    if isinstance(error, (HTTPClientError, IncompleteReadError, HTTPError, ConnectionError, TimeoutError)):
+    if isinstance(error, (NoConnectionError, HTTPClientError, IncompleteReadError, HTTPError, ConnectionError, TimeoutError)):
         return StoreFault(f"{failed}the connection was lost ({kind}). {_LATER}")
     return Permanent(f"{failed}{kind}. Check the key's name and the SALESMART_S3_… settings.")

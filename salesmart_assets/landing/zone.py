@@ -232,7 +232,7 @@ def connect(settings: Settings, endpoint: LocalEndpoint | None) -> LandingZone:
         url = None
     config = Config(
         connect_timeout=5,
-        read_timeout=60,
+        read_timeout=600 if settings.uses_local_s3 else 60,  # the local endpoint answers a copy when all of it is written
         retries={"mode": "standard", "total_max_attempts": 5},
         max_pool_connections=16,
         s3={"addressing_style": "path" if url else "auto"},
