@@ -44,7 +44,7 @@ def dates_touched(old_dim: DataFrame | None, new_dim: DataFrame, fact_or_staged:
     if dimension == "dim_product":
         touched = _product_days(old, new_dim, fact_or_staged, changed)
     else:
-        mentions = fact_or_staged.select(role.natural_key, "sales_date").distinct().join(small(changed), role.natural_key, "left_semi")
+        mentions = small(changed).join(fact_or_staged.select(role.natural_key, "sales_date").distinct(), role.natural_key)
         before = as_of(mentions, role.natural_key, "sales_date", small(old), role.natural_key, {"_old": F.col(role.key)})
         both = as_of(before, role.natural_key, "sales_date", small(new_dim), role.natural_key, {"_new": F.col(role.key)})
         touched = both.where(~F.col("_old").eqNullSafe(F.col("_new"))).select("sales_date")
@@ -72,10 +72,11 @@ def _changed(old: DataFrame, new: DataFrame, natural_key: str, attributes: tuple
 
 def _product_days(old: DataFrame, new: DataFrame, sales: DataFrame, changed: DataFrame) -> DataFrame:
     """The dates with a mention of a product that is resolved otherwise than before."""
-    names = old.unionByName(new, allowMissingColumns=True).join(small(changed), "product_id", "left_semi").select("name").distinct()
+    versions = old.select("product_id", "name").unionByName(new.select("product_id", "name"))
+    names = small(changed).join(versions, "product_id").select(F.col("name").alias("_name")).distinct()
     mentions = product_references(sales)
-    by_id = mentions.join(small(changed), "product_id", "left_semi")
-    by_name = mentions.where(F.col("product_id").isNull()).join(small(names), F.col("product_name") == F.col("name"), "left_semi")
+    by_id = small(changed).join(mentions, "product_id")
+    by_name = small(names).join(mentions.where(F.col("product_id").isNull()), F.col("product_name") == F.col("_name"))
     days = []
     for mentioned, resolve, member in ((by_id, products_by_id, "product_id"), (by_name, products_by_name, "product_name")):
         before = resolve(mentioned, old).select(F.col(member).alias("_member"), F.col("sales_date").alias("_day"), *_named("_old"))

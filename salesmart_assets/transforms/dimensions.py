@@ -129,8 +129,10 @@ def _with_absences(rows: DataFrame, member: str, values: Mapping[str, str], days
 
 
 def _absences(rows: DataFrame, member: str, days: Sequence[date]) -> DataFrame:
-    """Every (member, batch date) delivered, with `_first`, the earliest day its rows are true from, `_absent`, the first complete batch without the member before its next
-    delivery, and `_withdrawn`, the first such absence after that batch, both NULL where there is none.
+    """Every (member, batch date) delivered, and what follows from it; NULL where nothing does.
+
+    `_first`: earliest day from which the rows are true. `_absent`: first complete batch without the member before its
+    next delivery. `_withdrawn`: first such absence after this batch, whichever delivery it follows.
     """
     session = rows.sparkSession
     delivered = rows.groupBy(member, "batch_date").agg(F.min("valid_from").alias("_first"))

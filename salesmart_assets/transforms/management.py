@@ -13,9 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-BRIDGE_SCHEMA = pa.schema(
-    [("sales_date", pa.date32()), ("manager_id", pa.int64()), ("sales_person_id", pa.int64()), ("level", pa.int64()), ("path", pa.string())]
-)
+_COLUMNS: dict[str, pa.DataType] = {
+    "sales_date": pa.date32(),
+    "manager_id": pa.int64(),
+    "sales_person_id": pa.int64(),
+    "level": pa.int64(),
+    "path": pa.string(),
+}
+BRIDGE_SCHEMA = pa.schema(_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

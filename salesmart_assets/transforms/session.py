@@ -179,7 +179,8 @@ class _Process:
 
     def stop(self) -> None:
         """Let the server end by itself; end it by force if it does not."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         try:
             self._process.wait(timeout=20)

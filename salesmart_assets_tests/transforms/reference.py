@@ -6,7 +6,7 @@ import calendar
 import hashlib
 import hmac
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -132,14 +132,15 @@ def product_of(sale: Row, products: Sequence[Row]) -> Row | None:
 
 
 def fact(
-    sales: Sequence[Row], dims: dict[str, Sequence[Row]], table: Table, contract: Contract
+    sales: Sequence[Row], dims: Mapping[str, Sequence[Row]], table: Table, contract: Contract
 ) -> tuple[list[Row], dict[tuple[int, date], int]]:
     """The fact's rows, and how many duplicates each (file, date) has."""
     groups: dict[Any, list[Row]] = defaultdict(list)
     for row in sales:
         parts = tuple(row[n] for n in contract.business_key)
         groups[parts if parts and None not in parts else ("alone", row["file_id"], row["source_row"])].append(row)
-    kept, lost = [], defaultdict(int)
+    kept: list[Row] = []
+    lost: dict[tuple[int, date], int] = defaultdict(int)
     for group in groups.values():
         *others, winner = sorted(group, key=lambda r: (r["batch_date"], r["source_file"], r["source_row"]))
         kept.append(_linked(winner, dims))
@@ -148,7 +149,7 @@ def fact(
     return [{n: row[n] for n in table.names} for row in kept], dict(lost)
 
 
-def _linked(sale: Row, dims: dict[str, Sequence[Row]]) -> Row:
+def _linked(sale: Row, dims: Mapping[str, Sequence[Row]]) -> Row:
     row = dict(sale)
     for role in ("customer", "store", "sales_person"):
         version = as_of(dims[f"dim_{role}"], f"{role}_id", sale[f"{role}_id"], sale["sales_date"])
