@@ -44,7 +44,7 @@ from salesmart_assets.ingest.judge import Judge
 from salesmart_assets.ingest.parquet import Parquet
 from salesmart_assets.ingest.rows import Rows, nulls
 
-REJECTIONS = pa.schema([pa.field("source_row", pa.int64()), pa.field("codes", pa.string()), pa.field("raw", pa.string())])
+REJECTIONS = pa.schema({"source_row": pa.int64(), "codes": pa.string(), "raw": pa.string()})
 """Columns of a rejection: number of the row, its codes separated by commas, its text."""
 
 
@@ -82,7 +82,8 @@ class FileSummary:
 def accepted_schema(contract: Contract) -> pa.Schema:
     """The schema of `ParsedBatch.accepted`."""
     columns: list[Any] = [column.arrow for column in contract.table_columns()]
-    return pa.schema(columns + [pa.field("additional_columns", pa.string()), pa.field("source_row", pa.int64())])
+    columns += [pa.field("additional_columns", pa.string()), pa.field("source_row", pa.int64())]
+    return pa.schema(columns)
 
 
 class FileReader:
