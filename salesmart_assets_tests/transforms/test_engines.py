@@ -179,3 +179,15 @@ def test_sail_and_apache_spark_give_equal_tables(sail_engine: Engine, spark_engi
     assert rows == in_order(on_spark.to_pylist())
     if name in INPUTS:
         assert rows == in_order(INPUTS[name].to_pylist())
+
+
+def test_the_coupon_secret_is_in_no_plan(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the secret nor the pads made of it are in the plan that an engine logs and shows."""
+    TRANSFORMATIONS["customer_mart"](_frames(engine.session())).explain(extended=True)
+    plan = capsys.readouterr().out.lower()
+    assert "coupon_code" in plan
+    for mask in (0, 0x36, 0x5C):
+        pad = bytes(b ^ mask for b in SECRET)
+        assert pad.decode("latin-1").lower() not in plan
+        assert pad.hex() not in plan
+        assert ", ".join(str(b) for b in pad) not in plan
