@@ -30,7 +30,7 @@ class SparkEngine(ConfigurableResource[None]):
         """The session, with the engine behind it."""
         from dagster_pyspark import LazyPySparkResource
 
-        from salesmart_assets.transforms.session import Engine
+        from salesmart_assets.transforms.session import SESSION_CONFIG, Engine
 
         setting = Settings.load().spark
         if setting not in _engines:
@@ -39,5 +39,5 @@ class SparkEngine(ConfigurableResource[None]):
         engine = _engines[setting]
         # The engine sets what every session needs; the resource then hands out that session.
         engine.session()
-        session: SparkSession = LazyPySparkResource(spark_config={"spark.remote": engine.remote, **self.spark_config}).spark_session
+        session: SparkSession = LazyPySparkResource(spark_config={"spark.remote": engine.remote, **SESSION_CONFIG, **self.spark_config}).spark_session
         return session

@@ -8,6 +8,7 @@ Belongs here: engines and sessions. Does not belong here: what is computed with 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -199,6 +200,8 @@ def _connect(remote: str) -> SparkSession:
 
         # `create` and not `getOrCreate`: that one gives any session of the process, perhaps another engine's.
         session: SparkSession = SparkSession.builder.remote(remote).create()
+    # Whatever fails is raised as well; the client would also print it, and at its end a call that Sail does not know.
+    logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.CRITICAL + 1)
     for key, value in SESSION_CONFIG.items():
         session.conf.set(key, value)
     return session
