@@ -80,7 +80,7 @@ class Archive:
                 break
         if origin is None:
             raise ObjectGone(f"{landed.address} can't be archived: it is no longer there.")
-        if free is None or not _is_same(origin, landed):
+        if free is None or not self._unchanged(origin, landed):
             raise ObjectChanged(f"{landed.address} can't be archived: it was overwritten after it was read. What is there now stays.")
         self._copy_to(free, landed, origin)
         copied = self._head(free)
@@ -89,7 +89,7 @@ class Archive:
         sound = copied is not None and copied["ContentLength"] == landed.size
         if sound and copied is not None and copied["ETag"].strip('"') != landed.etag:
             now = None if self._comparable(copied, landed) else self._head(landed.key, self._exact_version(landed))
-            sound = now is not None and _is_same(now, landed)
+            sound = now is not None and self._unchanged(now, landed)
         if not sound:
             with translated("Deleting", self.bucket.name, free):
                 self._client.delete_object(Bucket=self.bucket.name, Key=free)
@@ -120,6 +120,13 @@ class Archive:
         hashed = "-" not in landed.etag and "-" not in copied["ETag"]
         return hashed and copied.get("ServerSideEncryption") in (None, "AES256") and not copied.get("SSECustomerAlgorithm")
 
+    def _unchanged(self, found: HeadObjectOutputTypeDef, landed: LandedObject) -> bool:
+        if found["ETag"].strip('"') != landed.etag or found["ContentLength"] != landed.size:
+            return False
+        # The local endpoint's head tells when the request came, its listing when the file was written: up to a second apart.
+        listed = self.bucket.current(landed.key) if self.local else None
+        return in_utc(listed.last_modified if listed else found["LastModified"]) == in_utc(landed.last_modified)
+
     def _delete(self, landed: LandedObject) -> None:
         version = self._exact_version(landed)
         with translated("Deleting", landed.bucket, landed.key):
@@ -134,7 +141,7 @@ class Archive:
                         raise
             else:
                 now = self._head(landed.key)
-                if now is not None and _is_same(now, landed):
+                if now is not None and self._unchanged(now, landed):
                     self._client.delete_object(Bucket=landed.bucket, Key=landed.key)
 
     def _head(self, key: str, version: str | None = None) -> HeadObjectOutputTypeDef | None:
@@ -169,8 +176,3 @@ def _beside(key: str, suffix: str) -> str:
 def _is_copy(found: HeadObjectOutputTypeDef, landed: LandedObject) -> bool:
     same_content = found["ETag"].strip('"') == landed.etag and found["ContentLength"] == landed.size
     return same_content or found.get("Metadata", {}).get(_IDENTITY) == landed.identity
-
-
-def _is_same(found: HeadObjectOutputTypeDef, landed: LandedObject) -> bool:
-    same = found["ETag"].strip('"') == landed.etag and found["ContentLength"] == landed.size
-    return same and in_utc(found["LastModified"]) == in_utc(landed.last_modified)

@@ -74,6 +74,10 @@ class Bucket:
         found = self._latest(prefix, source) if self.versioning != "off" else self._plain(prefix, source)
         return (landed for landed in found if not landed.key.endswith(("/", _HADOOP_FOLDER)))
 
+    def current(self, key: str) -> LandedObject | None:
+        """The current object at a key, as a listing shows it."""
+        return next((landed for landed in self.listed(key, "") if landed.key == key), None)
+
     def older_versions(self, landed: LandedObject) -> list[LandedObject]:
         """The versions that would be current again if this version, being the current one, were deleted; else none."""
         versions: list[ObjectVersionTypeDef] = []

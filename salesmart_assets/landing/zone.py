@@ -164,8 +164,11 @@ class LandingZone:
         return sha.hexdigest()
 
     def head(self, key: str, version_id: str | None = None, *, bucket: str | None = None) -> LandedObject | None:
-        """The object at a key, or None."""
+        """The object at a key, with the same identity as in a listing; None if there is none."""
         bucket = bucket or self.bucket
+        if self.local:  # its head tells another time than its listing
+            listed = self._bucket(bucket).current(key)
+            return listed and self._with_source(listed)
         wanted: dict[str, Any] = {"VersionId": version_id} if version_id else {}
         with translated("Looking at", bucket, key):
             try:

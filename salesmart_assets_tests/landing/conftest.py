@@ -210,7 +210,7 @@ def bad_wire(moto_url: str) -> Iterator[BadWire]:
                 return
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:  # type: ignore[override]
+        def log_message(self, *_: object) -> None:
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)

@@ -26,17 +26,17 @@ from salesmart_assets_tests.landing.conftest import client_of, own_client
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_STARTER = """
+_STARTER = r"""
 import os, sys, time
 from pathlib import Path
 from salesmart_assets.local import LocalEndpoint
 from salesmart_assets.settings import Settings
 endpoint = LocalEndpoint.start(Settings(home=Path(sys.argv[1])))
 if sys.argv[2] == "fork" and os.fork() == 0:
-    print(os.getpid(), flush=True)
+    os.write(1, b'%d\n' % os.getpid())
     time.sleep(60)
     os._exit(0)
-print(endpoint.url, flush=True)
+os.write(1, endpoint.url.encode() + b'\n')
 if sys.argv[2] != "exit":
     time.sleep(60)
 os._exit(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -122,6 +123,16 @@ def test_overwriting_gives_a_new_identity(store: Store) -> None:
     second = store.land(f"{FOLDER}/a.csv", b"2")
     assert first.identity != second.identity
     assert (first.version_id is not None) == (store.kind == "versioned")
+
+
+def test_a_look_and_a_listing_agree(store: Store) -> None:
+    """Right after landing, close to the turn of a second, a look at an object gives the identity that the listing gives."""
+    for number in range(4):
+        time.sleep((0.999 - time.time()) % 1)
+        landed = store.land(f"{FOLDER}/a.csv", b"%d" % number)
+        assert store.zone.head(landed.key) == landed == next(store.zone.objects("sales"))
+        store.zone.archive(landed, "sales", "processed", None)
+        assert store.keys("landing/") == []
 
 
 def test_deleted_object_is_not_listed(store: Store) -> None:
