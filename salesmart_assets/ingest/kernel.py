@@ -44,7 +44,8 @@ from salesmart_assets.ingest.judge import Judge
 from salesmart_assets.ingest.parquet import Parquet
 from salesmart_assets.ingest.rows import Rows, nulls
 
-REJECTIONS = pa.schema({"source_row": pa.int64(), "codes": pa.string(), "raw": pa.string()})
+_REJECTION: dict[str, pa.DataType] = {"source_row": pa.int64(), "codes": pa.string(), "raw": pa.string()}
+REJECTIONS = pa.schema(_REJECTION)
 """Columns of a rejection: number of the row, its codes separated by commas, its text."""
 
 

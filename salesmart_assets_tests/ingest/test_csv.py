@@ -130,11 +130,11 @@ def test_an_unclosed_quote_costs_only_its_own_line():
 
 def test_an_unclosed_quote_before_a_long_tail():
     """An unclosed quote whose partner would be a megabyte away, or nowhere, swallows nothing."""
-    ragged = "no row at all"
-    result = read(csv(OPEN, *[ragged] * 100_000, ROW, '1,121,Tea,2026-03-01,7,1.50,2,"3.00"'), block_bytes=1 << 16)
+    ragged = "no row at all " * 40
+    result = read(csv(OPEN, *[ragged] * 2_000, ROW, '1,121,Tea,2026-03-01,7,1.50,2,"3.00"'), block_bytes=1 << 16)
     assert result.codes[1] == "row.quote"
     assert set(result.codes.values()) == {"row.quote", "row.ragged"}
-    assert result.accepted_rows == [100_002, 100_003]
+    assert result.accepted_rows == [2_002, 2_003]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,10 @@ def test_columns_are_found_by_name():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (csv(ROW.replace(",1.50", ""), header=HEADER.replace(",price", "")), "file.missing_column: the mandatory column price is missing; header has: "),
+        (
+            csv(ROW.replace(",1.50", ""), header=HEADER.replace(",price", "")),
+            "file.missing_column: the mandatory column price is missing; header has: ",
+        ),
         (csv(ROW), None),
         (csv(ROW + ",1", header=HEADER + ",Price"), "file.duplicate_column: price (column 6) and Price (column 9) are the same column"),
         (csv(ROW + ",1,2", header=HEADER + ",x,x"), "file.duplicate_column: x (column 9) and x (column 10)"),
@@ -248,7 +251,7 @@ def test_gzip_is_told_by_content_and_may_have_members():
         assert (result.summary.format, result.summary.rows_accepted) == ("csv.gz", 3)
 
 
-@pytest.mark.parametrize("block_bytes", [100, 8 << 20])
+@pytest.mark.parametrize("block_bytes", [50_000, 8 << 20])
 def test_a_gzip_stream_that_breaks_off_rejects_the_file(block_bytes):
     """A truncated or damaged gzip stream rejects the file whole, also when that is known only at its end."""
     rows = [ROW.replace("1,121", f"{i},121") for i in range(40_000)]
