@@ -13,6 +13,7 @@ from salesmart_assets.checks import ALL_CHECKS
 from salesmart_assets.resources import LandingS3, MartsDatabase, PlatformResource, SparkEngine
 
 s3 = LandingS3()
+database = MartsDatabase()
 spark = SparkEngine()
 
 defs = Definitions(
@@ -20,6 +21,6 @@ defs = Definitions(
     asset_checks=ALL_CHECKS,
     jobs=[load_batch],
     sensors=[landing_sensor],
-    resources={"s3": s3, "database": MartsDatabase(), "spark": spark, "platform": PlatformResource(s3=s3, spark=spark)},
+    resources={"s3": s3, "database": database, "spark": spark, "platform": PlatformResource(s3=s3, database=database, spark=spark)},
     executor=in_process_executor,
 )

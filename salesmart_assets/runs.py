@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from time import monotonic
 
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from salesmart_assets import terminal
 from salesmart_assets.assets import ALL_ASSETS
@@ -73,7 +73,7 @@ def run_batch(
     job = defs.resolve_job_def("load_batch")
     tags = {PROCESS_TAG: _process()} | ({} if rebuild else {TAKE_TAG: PENDING})
     started = monotonic()
-    with listening(on_step):
+    with listening(on_step), _interruptible():
         result = job.execute_in_process(
             instance=opened, partition_key=batch_date.isoformat(), tags=tags, run_config=_QUIET, raise_on_error=False
         )
@@ -93,6 +93,15 @@ def run_batch(
                 reasons.append(event.message)
         reason = "; ".join(reasons[:3]) or "the run failed"
     return BatchRun(batch_date, result.run_id, monotonic() - started, reason)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C during a run reaches the caller as such, after Dagster has noted it."""
+    try:
+        yield
+    except DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
 
 
 def _process() -> str:

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 class Platform:
     """The parts of one installation.
 
-    `zone` and `session` may be given from outside (Dagster's resources do); else they are opened as the settings say.
+    `zone`, `marts` and `session` may be given from outside (Dagster's resources do); else they are opened as the settings say.
     """
 
     settings: Settings
     say: Callable[[str], None] = lambda _: None
     given_zone: Callable[[], LandingZone] | None = None
+    given_marts: Callable[[], sa.Engine] | None = None
     given_session: Callable[[], SparkSession] | None = None
     _endpoint: LocalEndpoint | None = None
     _engine: Engine | None = None
@@ -67,6 +68,8 @@ class Platform:
     @cached_property
     def marts(self) -> sa.Engine:
         """The database of the marts."""
+        if self.given_marts is not None:
+            return self.given_marts()
         return open_database(self.settings.marts_url)
 
     @cached_property

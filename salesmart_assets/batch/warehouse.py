@@ -52,6 +52,7 @@ def build_dimension(platform: Platform, name: str, run: Run) -> Report:
         _audit_dimension(fresh, name, table.key[0], contract.natural_key or "")
         touched = _stale_after(platform, name, old, fresh, run)
         if touched is None:
+            platform.lake.discard(name, folder)
             platform.ledger.clear(todo)
             return Report(rows=old.rows, bytes=old.size, version=old.version, facts={"changed": False})
         touched["publication"] = {f"{name}/{WHOLE}"}

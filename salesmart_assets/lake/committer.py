@@ -18,6 +18,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Tr
 from deltalake._internal import RemoveAction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import Schema
+from deltalake.transaction import AddAction
 
 from salesmart_assets.errors import AuditFailed, CommitConflict, OutcomeUnknown
 from salesmart_assets.lake.files import NewFile
@@ -65,7 +66,8 @@ class Committer:
         """
         table = base.table
         if slice_column is not None:
-            for item in (*add, *remove):
+            touched: list[NewFile | DataFile] = [*add, *remove]
+            for item in touched:
                 if item.value(slice_column) not in slices:
                     raise AuditFailed(f"{table.name}: the file {item.path} lies outside the slices that this commit may touch.")
         if len({f.path for f in add}) != len(add):
@@ -81,7 +83,7 @@ class Committer:
             return Commit(base.version, 0, 0, 0)
         if lease is not None:
             lease.verify()
-        actions = [*(f.add_action() for f in add), *(_remove(f) for f in remove)]
+        actions: list[AddAction | RemoveAction] = [*(f.add_action() for f in add), *(_remove(f) for f in remove)]
         metadata = {"salesmart.run": run_id, "salesmart.fence": str(lease.fence) if lease else ""}
         try:
             handle.create_write_transaction(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from urllib.parse import unquote
 
@@ -67,7 +67,7 @@ def find_new(filesystem: pafs.FileSystem, root: str, folder: str, table: Table) 
         with filesystem.open_input_file(info.path) as handle:
             metadata = pq.read_metadata(handle)
         if metadata.num_rows:
-            modified = info.mtime if isinstance(info.mtime, datetime) else datetime.fromtimestamp(0)
+            modified = info.mtime if isinstance(info.mtime, datetime) else datetime.fromtimestamp(0, timezone.utc)
             new.append(describe(info.path[len(root) + 1 :], table, metadata, info.size, modified))
     return sorted(new, key=lambda f: f.path)
 
@@ -89,8 +89,10 @@ def _stats(metadata: pq.FileMetaData) -> str:
     nulls: dict[str, int] = {}
     for index in range(metadata.num_columns):
         name = metadata.schema.column(index).path
-        chunks = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
-        if any(chunk is None or not chunk.has_null_count for chunk in chunks):
+        groups = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
+        # pyarrow-stubs 20 misspells has_null_count.
+        chunks = [chunk for chunk in groups if chunk is not None and chunk.has_null_count]  # type: ignore[attr-defined]
+        if len(chunks) < len(groups):
             continue
         nulls[name] = sum(chunk.null_count for chunk in chunks)
         values = [chunk for chunk in chunks if chunk.has_min_max]

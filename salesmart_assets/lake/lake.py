@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
@@ -39,7 +40,7 @@ class Lake:
         root = settings.lake_uri
         if root.startswith("s3://"):
             options = {"AWS_REGION": settings.s3_region}
-            arguments: dict[str, object] = {"region": settings.s3_region}
+            arguments: dict[str, Any] = {"region": settings.s3_region}
             if not settings.uses_local_s3 and settings.s3_endpoint_url != "aws":
                 endpoint = settings.s3_endpoint_url or ""
                 options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
@@ -55,7 +56,9 @@ class Lake:
         try:
             Path(root).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Unreachable(f"The lake's folder {root} cannot be created ({error.strerror}): choose another with SALESMART_LAKE.") from None
+            raise Unreachable(
+                f"The lake's folder {root} cannot be created ({error.strerror}): choose another with SALESMART_LAKE."
+            ) from None
         return cls(root, tables, pafs.LocalFileSystem(), {})
 
     def uri(self, name: str) -> str:
@@ -88,7 +91,9 @@ class Lake:
             )
             return
         except (DeltaError, OSError) as error:
-            raise Unreachable(f"The lake at {self.root} does not answer: {_first_line(error)}. Check SALESMART_LAKE and the S3 settings.") from None
+            raise Unreachable(
+                f"The lake at {self.root} does not answer: {_first_line(error)}. Check SALESMART_LAKE and the S3 settings."
+            ) from None
         present = {field.name: field for field in handle.schema().fields}
         for field in wanted.fields:
             if field.name in present and present[field.name].type != field.type:
@@ -110,7 +115,9 @@ class Lake:
             partition = tuple((c, None if row[f"partition.{c}"] is None else str(row[f"partition.{c}"])) for c in table.partition_by)
             modified = row["modification_time"]
             files.append(
-                DataFile(unquote(row["path"]), partition, row["num_records"], row["size_bytes"], modified if isinstance(modified, int) else 0)
+                DataFile(
+                    unquote(row["path"]), partition, row["num_records"], row["size_bytes"], modified if isinstance(modified, int) else 0
+                )
             )
         return Snapshot(table, self.uri(name), handle.version(), tuple(sorted(files, key=lambda f: f.path)), self.storage)
 
@@ -121,6 +128,11 @@ class Lake:
     def fresh(self) -> str:
         """A name for a folder that nobody has written to."""
         return f"part-{uuid.uuid4().hex}"
+
+    def discard(self, name: str, folder: str) -> None:
+        """Remove a fresh folder that nobody committed; one that was never written is no matter."""
+        if self.filesystem.get_file_info(f"{self.path(name)}/{folder}").type != pafs.FileType.NotFound:
+            self.filesystem.delete_dir(f"{self.path(name)}/{folder}")
 
     def written(self, name: str, folder: str) -> list[NewFile]:
         """The Parquet files that an engine left in a fresh folder of a table."""

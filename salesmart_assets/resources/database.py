@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import sqlalchemy as sa
 from dagster import ConfigurableResource
 
@@ -14,13 +11,8 @@ from salesmart_assets.settings import Settings
 class MartsDatabase(ConfigurableResource[sa.Engine]):
     """The database that `SALESMART_DATABASE_URL` names; it is created if that is allowed."""
 
-    @contextmanager
-    def engine(self) -> Iterator[sa.Engine]:
-        """An SQLAlchemy engine, disposed of at the end."""
+    def engine(self) -> sa.Engine:
+        """An SQLAlchemy engine for that database; who asks for it disposes of it."""
         from salesmart_assets.publish.database import open_database
 
-        engine = open_database(Settings.load().marts_url)
-        try:
-            yield engine
-        finally:
-            engine.dispose()
+        return open_database(Settings.load().marts_url)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
+from salesmart_assets.resources.database import MartsDatabase
 from salesmart_assets.resources.s3 import LandingS3
 from salesmart_assets.resources.spark import SparkEngine
 from salesmart_assets.settings import Settings
@@ -28,6 +29,7 @@ class PlatformResource(ConfigurableResource[None]):
     """
 
     s3: LandingS3
+    database: MartsDatabase
     spark: SparkEngine
 
     @contextmanager
@@ -38,7 +40,7 @@ class PlatformResource(ConfigurableResource[None]):
         settings = Settings.load()
         mark = settings.fingerprint()
         if mark not in _opened:
-            made = Platform(settings, given_zone=lambda: self.s3.zone(settings), given_session=self.spark.session)
+            made = Platform(settings, given_zone=lambda: self.s3.zone(settings), given_marts=self.database.engine, given_session=self.spark.session)
             atexit.register(made.close)
             _opened[mark] = made
         platform = _opened[mark]
