@@ -108,7 +108,7 @@ def _registration(item: LandedObject, day: date | None) -> Registration:
         size=item.size,
         last_modified=item.last_modified,
         batch_date=day,
-        dated_key="/dt=" in item.key,
+        dated_key=any(part.startswith("dt=") for part in item.key.split("/")[:-1]),
     )
 
 
