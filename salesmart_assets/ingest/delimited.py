@@ -213,29 +213,40 @@ def _simple(data: bytes, buffer: npt.NDArray[np.uint8], lines: _Lines, delimiter
     delimiters = np.flatnonzero(buffer == delimiter)
     if b'"' in data:
         quotes = np.flatnonzero(buffer == QUOTE)
-        line_of, first = _by_line(quotes, lines)
-        opens = (np.arange(len(quotes)) - first[line_of]) % 2 == 0
-        before = (quotes == lines.starts[line_of]) | (buffer[np.maximum(quotes - 1, 0)] == delimiter)
-        after = (quotes + 1 == lines.ends[line_of]) | (buffer[np.minimum(quotes + 1, len(buffer) - 1)] == delimiter)
-        simple[line_of[~np.where(opens, before, after)]] = False
-        simple &= np.diff(first, append=len(quotes)) % 2 == 0
-        # In a simple line, a delimiter after an odd number of quotes is part of a value. (Counting in a byte wraps round, and stays odd.)
+        until = np.searchsorted(quotes, lines.nexts)
+        first = np.concatenate([np.zeros(1, until.dtype), until[:-1]])
+        uneven = (until - first) % 2 == 1
+        # Counting in a byte wraps round, and stays odd or even.
         before_byte = np.cumsum(buffer == QUOTE, dtype=np.uint8)
-        delimiters = delimiters[(before_byte[delimiters] - first[_by_line(delimiters, lines)[0]]) % 2 == 0]
+        inside = before_byte[delimiters] % 2 == 1
+        if uneven.any():
+            # From a line with an odd number of quotes on, odd and even change places.
+            shifted = first % 2 == 1
+            inside ^= shifted[_line_of(delimiters, lines)]
+            second = (np.arange(len(quotes)) % 2 == 1) ^ shifted[np.repeat(np.arange(lines.count), until - first)]
+            opening, closing = quotes[~second], quotes[second]
+        else:
+            opening, closing = quotes[::2], quotes[1::2]
+        ends_value = np.zeros(256, np.bool_)
+        ends_value[[delimiter, 10, 13]] = True
+        before = ends_value[buffer[np.maximum(opening - 1, 0)]] | (opening == 0)
+        after = ends_value[buffer[np.minimum(closing + 1, len(buffer) - 1)]] | (closing + 1 == len(buffer))
+        simple[uneven] = False
+        simple[_line_of(np.concatenate([opening[~before], closing[~after]]), lines)] = False
+        # In a simple line, a delimiter after an odd number of quotes is part of a value.
+        delimiters = delimiters[~inside]
     simple &= _has_width(delimiters, lines, width)
     if b"\0" in data:
-        simple[np.searchsorted(lines.nexts, np.flatnonzero(buffer == 0), "right")] = False
+        simple[_line_of(np.flatnonzero(buffer == 0), lines)] = False
     if not _is_utf8(data):
-        for line in np.unique(np.searchsorted(lines.nexts, np.flatnonzero(buffer > 127), "right")):
+        for line in np.unique(_line_of(np.flatnonzero(buffer > 127), lines)):
             simple[line] &= _is_utf8(lines.text(data, line))
     return simple
 
 
-def _by_line(positions: Places, lines: _Lines) -> tuple[Places, Places]:
-    """For each position the line it is in, and for each line how many positions come before it."""
-    until = np.searchsorted(positions, lines.nexts)
-    first = np.concatenate([np.zeros(1, until.dtype), until[:-1]])
-    return np.repeat(np.arange(lines.count), until - first), first
+def _line_of(positions: Places, lines: _Lines) -> Places:
+    """The line that each position is in."""
+    return np.searchsorted(lines.nexts, positions, "right")
 
 
 def _has_width(delimiters: Places, lines: _Lines, width: int) -> Flags:
