@@ -139,7 +139,7 @@ def _start(server: str, home: Path) -> tuple[subprocess.Popen[bytes], MariaDb]:
                 ],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - it only asks the kernel for a signal
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         database = MariaDb(port, user, password)
         deadline = time.monotonic() + _START_SECONDS

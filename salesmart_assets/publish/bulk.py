@@ -6,19 +6,20 @@ the totals.
 
 from __future__ import annotations
 
+import functools
 import re
-import zlib
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from salesmart_assets.contracts import ColumnType, Table
 from salesmart_assets.errors import AuditFailed
-from salesmart_assets.publish.rows import ABSENT, PRESENT, SEPARATOR, Totals, as_texts, key_of
+from salesmart_assets.publish.rows import ABSENT, PRESENT, SEPARATOR, Totals, as_texts, hash_line, key_of, scale_of
 from salesmart_assets.publish.schema import sqlite_decimal
 from salesmart_assets.publish.wire import WireConnection
 
@@ -65,8 +66,7 @@ def standing_totals(connection: sa.Connection, table: Table, at: sa.Table, condi
     count, *sums, fingerprint = connection.execute(query.with_for_update()).one()
     exact = {}
     for name, value in zip(table.money_columns, sums, strict=True):
-        _, scale = table.column(name).type.decimal or (0, 0)
-        exact[name] = Decimal(value if value is not None else 0).quantize(Decimal(1).scaleb(-scale))
+        exact[name] = Decimal(format(Decimal(value or 0), f".{scale_of(table, name)}f"))
     return Totals(count, exact, int(fingerprint or 0))
 
 
@@ -103,7 +103,8 @@ def _load_data(connection: sa.Connection, table: Table, side: sa.Table, rows: pa
 
 def _lines(table: Table, rows: pa.Table) -> Iterator[bytes]:
     strings = [index for index, column in enumerate(table.columns) if column.type.name == "string"]
-    for texts in as_texts(table, rows):
+    for batch in as_texts(table, rows):
+        texts: list[Any] = list(batch)
         for index in strings:
             for sign, escaped in _ESCAPES:
                 texts[index] = pc.replace_substring(texts[index], sign, escaped)
@@ -144,7 +145,7 @@ def _insert_sqlite(connection: sa.Connection, table: Table, side: sa.Table, rows
         connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
 
 
-def _sqlite_values(column_type: ColumnType, texts: pa.Array) -> Sequence[Any]:
+def _sqlite_values(column_type: ColumnType, texts: pa.Array[Any]) -> Sequence[Any]:
     if column_type.decimal:
         return [sqlite_decimal(text) for text in texts.to_pylist()]
     return (texts.cast(pa.int64()) if column_type.name in ("integer", "boolean") else texts).to_pylist()
@@ -153,7 +154,8 @@ def _sqlite_values(column_type: ColumnType, texts: pa.Array) -> Sequence[Any]:
 def _insert_statement(connection: sa.Connection, table: Table, side: sa.Table, mark: str) -> str:
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(preparer.quote(name) for name in table.names)
-    return f"INSERT INTO {preparer.format_table(side)} ({names}) VALUES ({', '.join([mark] * len(table.names))})"
+    # Names from the contract, quoted; the values are bound.
+    return f"INSERT INTO {preparer.format_table(side)} ({names}) VALUES ({', '.join([mark] * len(table.names))})"  # noqa: S608
 
 
 def _misfit(table: Table, rows: pa.Table, message: str, start: int) -> AuditFailed:
@@ -169,15 +171,15 @@ def _misfit(table: Table, rows: pa.Table, message: str, start: int) -> AuditFail
 
 
 def _fingerprint(dialect: str, table: Table, at: sa.Table) -> sa.ColumnElement[Any]:
-    """The sum over all rows of the CRC-32 of the row's text: see `rows.totals`."""
+    """The fingerprint of all rows, as `rows.totals` takes it."""
     if dialect == "sqlite":
-        parts = [sa.func.coalesce(sa.literal(PRESENT).concat(_sqlite_text(at, c.name, c.type)), ABSENT) for c in table.columns]
-        line = parts[0]
-        for part in parts[1:]:
-            line = line.concat(SEPARATOR).concat(part)
-        return sa.func.salesmart_fingerprint(line)
+        parts: list[sa.ColumnElement[str]] = [
+            sa.func.coalesce(sa.literal(PRESENT).concat(_sqlite_text(at, c.name, c.type)), ABSENT) for c in table.columns
+        ]
+        return sa.func.salesmart_fingerprint(functools.reduce(lambda line, part: line.concat(SEPARATOR).concat(part), parts))
     fields = [sa.func.coalesce(sa.func.concat(PRESENT, at.c[name]), ABSENT) for name in table.names]
-    return sa.func.sum(sa.func.crc32(sa.func.concat_ws(SEPARATOR, *fields)))
+    digits = sa.func.left(sa.func.sha2(sa.func.concat_ws(SEPARATOR, *fields), 256), 15)
+    return sa.func.sum(sa.cast(sa.func.conv(digits, 16, 10), mysql.INTEGER(unsigned=True)))
 
 
 def _sqlite_text(at: sa.Table, name: str, column_type: ColumnType) -> sa.ColumnElement[str]:
@@ -190,14 +192,16 @@ def _sqlite_text(at: sa.Table, name: str, column_type: ColumnType) -> sa.ColumnE
 
 
 class _Sum:
-    """SQLite has no exact sum of decimals."""
+    """SQLite has no exact sum of decimals, and Python's usual 28 digits are too few for one."""
+
+    _exact = Context(prec=100)
 
     def __init__(self) -> None:
         self.total = Decimal(0)
 
     def step(self, text: str | None) -> None:
         if text is not None:
-            self.total += Decimal(text)
+            self.total = self._exact.add(self.total, Decimal(text))
 
     def finalize(self) -> str:
         return format(self.total, "f")
@@ -208,7 +212,7 @@ class _Fingerprint:
         self.total = 0
 
     def step(self, line: str) -> None:
-        self.total += zlib.crc32(line.encode())
+        self.total += hash_line(line.encode())
 
     def finalize(self) -> str:
         return str(self.total)

@@ -157,7 +157,7 @@ def _open_mysql(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def _connect_guarded(dialect: object, record: object, arguments: list[Any], settings: Mapping[str, Any]) -> WireConnection:
+def _connect_guarded(_dialect: object, _record: object, arguments: list[Any], settings: Mapping[str, Any]) -> WireConnection:
     return WireConnection(*arguments, **settings)
 
 

@@ -1,8 +1,9 @@
 """Publication: slices of all marts and dimensions become visible in the database together, or not at all.
 
-The rows are loaded into side tables that only this session sees, and compared there with the lake's. Then one transaction
-takes out of the published tables what is gone or different, puts in what is new, compares each slice as it now stands with
-the lake's rows once more, and writes the `publication` rows. A reader sees all of the old or all of the new.
+Slices that stand in the database as they are in the lake need no load. The rows of the others are loaded into side tables
+that only this session sees, and compared there with the lake's. Then one transaction takes out of the published tables what
+is gone or different, puts in what is new, compares each slice as it now stands with the lake's rows once more, and writes
+the `publication` rows. A reader sees all of the old or all of the new.
 
 Side tables are temporary tables: they end with the session, however it ends, so that nothing is left to clean up.
 """
@@ -14,7 +15,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -24,7 +25,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from salesmart_assets.contracts import Table
-from salesmart_assets.errors import AuditFailed, OutcomeUnknown, Permanent, Retryable, SalesmartError
+from salesmart_assets.errors import AuditFailed, OutcomeUnknown, Permanent, Retryable
 from salesmart_assets.publish.bulk import bulk_load_method, load_side, standing_totals
 from salesmart_assets.publish.database import describe, immediate
 from salesmart_assets.publish.rows import WHOLE, Totals, fit, slice_column, slice_date, totals
@@ -64,11 +65,18 @@ class Publication:
     changed_rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Checked:
+    """A load whose rows fit, and what they add up to."""
+
     load: SliceLoad
     rows: pa.Table
     totals: Totals
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """(mart, slice)"""
+        return self.load.table.name, self.load.slice
 
 
 class Publisher:
@@ -101,11 +109,8 @@ class Publisher:
         The slices of a table that was made or gained a column are due for publication again. Raises `Permanent`, before
         anything is altered, for a change that could lose values.
         """
-        with self._session() as connection:
-            if connection.dialect.name == "sqlite":
-                immediate(connection)
-            with connection.begin():
-                bring_up_to_date(connection, self._publication, list(self._published.values()))
+        with self._session() as connection, immediate(connection).begin():
+            bring_up_to_date(connection, self._publication, list(self._published.values()))
         self._schema_ready = True
 
     def published(self) -> dict[tuple[str, str], int]:
@@ -133,16 +138,19 @@ class Publisher:
             return []
         self._ready()
         token = str(uuid.uuid4())
+        done: list[Publication] = []
         committing = False
         try:
             with self._session() as connection:
                 with connection.begin():
                     due = self._due(connection, checked)
-                self._load(connection, due)
+                    changed = [item for item in due if self._difference(connection, item, self._published)]
+                self._load(connection, changed)
                 self._on_step("publish.loaded")
-                with connection.begin():
+                with immediate(connection).begin():
                     due = self._due(connection, due)
-                    done = [self._switch(connection, item, run_id, token) for item in due]
+                    written = {item.name: self._switch(connection, item) for item in due if item in changed}
+                    done = [self._note(connection, item, written.get(item.name), run_id, token) for item in due]
                     self._on_step("publish.before_commit")
                     committing = True
         except _ConnectionLost as error:
@@ -171,7 +179,11 @@ class Publisher:
         """A session of its own, the only publisher's. Its end drops the side tables and frees the lock, however it comes."""
         with _translated(self._engine), self._engine.connect() as connection:
             connection.detach()
-            if connection.dialect.name == "mysql":
+            if connection.dialect.name == "sqlite":
+                # Its write lock is the lock.
+                with connection.begin():
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(self._lock_seconds * 1000)}")
+            else:
                 self._lock(connection)
             yield connection
 
@@ -193,7 +205,7 @@ class Publisher:
         table = self._publication
         found = connection.execute(sa.select(table.c.mart, table.c.slice, table.c.lake_version).with_for_update())
         standing = {(row.mart, row.slice): row.lake_version for row in found}
-        return [item for item in items if standing.get((item.load.table.name, item.load.slice), -1) <= item.load.lake_version]
+        return [item for item in items if standing.get(item.name, -1) <= item.load.lake_version]
 
     def _load(self, connection: sa.Connection, items: Sequence[_Checked]) -> None:
         """Load and verify the side table of each mart."""
@@ -208,10 +220,10 @@ class Publisher:
                 load_side(connection, table, side, pa.concat_tables([item.rows for item in group]))
             with connection.begin():
                 for item in group:
-                    self._compare(connection, item, side, "arrived in the database")
+                    self._verify(connection, item, self._sides, "arrived in the database")
 
-    def _switch(self, connection: sa.Connection, item: _Checked, run_id: str, token: str) -> Publication:
-        """Make the published slice equal to the side table's, writing only rows that differ, and note it."""
+    def _switch(self, connection: sa.Connection, item: _Checked) -> int:
+        """Make the published slice equal to the side table's, writing only rows that differ; how many there were."""
         table = item.load.table
         standing, side = self._published[table.name], self._sides[table.name]
         same_key = sa.and_(*(side.c[name] == standing.c[name] for name in table.key))
@@ -222,39 +234,49 @@ class Publisher:
         rows = sa.select(*(side.c[name] for name in table.names)).where(
             self._condition(item.load, side), ~_exists(standing, same_key, side)
         )
-        put = connection.execute(sa.insert(standing).from_select(list(table.names), rows)).rowcount
-        self._compare(connection, item, standing, "would stand in the published table")
-        now = datetime.now(timezone.utc)
-        made = Publication(table.name, item.load.slice, item.load.lake_version, item.totals.rows, item.totals.sums, run_id, now, gone + put)
-        self._note(connection, made, token)
-        return made
+        return gone + connection.execute(sa.insert(standing).from_select(list(table.names), rows)).rowcount
 
-    def _compare(self, connection: sa.Connection, item: _Checked, at: sa.Table, verb: str) -> None:
-        table = item.load.table
-        difference = standing_totals(connection, table, at, self._condition(item.load, at)).difference(item.totals)
+    def _difference(self, connection: sa.Connection, item: _Checked, tables: Mapping[str, sa.Table]) -> str:
+        """How a slice in the database differs from the lake's, in words; empty if it does not."""
+        at = tables[item.load.table.name]
+        return standing_totals(connection, item.load.table, at, self._condition(item.load, at)).difference(item.totals)
+
+    def _verify(self, connection: sa.Connection, item: _Checked, tables: Mapping[str, sa.Table], verb: str) -> None:
+        difference = self._difference(connection, item, tables)
         if difference:
             raise AuditFailed(
-                f"{table.name} {item.load.slice}: what {verb} is not what the lake holds at version {item.load.lake_version}: "
+                f"{item.load.table.name} {item.load.slice}: what {verb} is not what the lake holds at version {item.load.lake_version}: "
                 f"{difference}. Nothing was published; run again, and look for whoever else writes to the database."
             )
 
-    def _note(self, connection: sa.Connection, made: Publication, token: str) -> None:
+    def _note(self, connection: sa.Connection, item: _Checked, written: int | None, run_id: str, token: str) -> Publication:
+        """Compare the slice as it now stands, and write down that it is published. `written` is None if it was equal all along."""
+        try:
+            self._verify(connection, item, self._published, "would stand in the published table")
+        except AuditFailed as error:
+            if written is None:
+                raise Retryable(f"Somebody else changed {' '.join(item.name)} meanwhile; nothing was published. Run again.") from error
+            raise
+        now = datetime.now(timezone.utc)
+        mart, slice_name = item.name
+        made = Publication(mart, slice_name, item.load.lake_version, item.totals.rows, item.totals.sums, run_id, now, written or 0)
         table = self._publication
-        connection.execute(sa.delete(table).where(table.c.mart == made.mart, table.c.slice == made.slice))
+        connection.execute(sa.delete(table).where(table.c.mart == mart, table.c.slice == slice_name))
         connection.execute(
             sa.insert(table).values(
-                mart=made.mart,
-                slice=made.slice,
+                mart=mart,
+                slice=slice_name,
                 lake_version=made.lake_version,
                 row_count=made.rows,
                 sums=json.dumps({name: format(value, "f") for name, value in made.sums.items()}),
                 changed_rows=made.changed_rows,
-                run_id=made.run_id,
+                run_id=run_id,
                 token=token,
                 is_stale=False,
-                published_at=made.published_at.replace(tzinfo=None),
+                published_at=now.replace(tzinfo=None),
             )
         )
+        return made
 
     def _condition(self, load: SliceLoad, at: sa.Table) -> sa.ColumnElement[bool]:
         if load.slice == WHOLE:
@@ -262,24 +284,28 @@ class Publisher:
         return at.c[slice_column(load.table)] == slice_date(load.table, load.slice)
 
     def _look_again(self, token: str, cause: Exception) -> None:
-        """Find out whether a commit took place whose answer was lost. The lock is free only when that session is over."""
+        """Find out what became of a commit whose answer was lost; raises unless it took place."""
         deadline = time.monotonic() + self._lock_seconds
-        while True:
-            try:
-                with self._session() as connection, connection.begin():
-                    found = connection.scalar(sa.select(sa.func.count()).where(self._publication.c.token == token))
-                break
-            except SalesmartError as error:
-                if time.monotonic() >= deadline:
-                    raise OutcomeUnknown(
-                        f"The connection to {_place(self._engine)} was lost during the commit, and it can't be asked what became of it: "
-                        "look at the table `publication` before running again."
-                    ) from error
-                time.sleep(_RECONNECT_PAUSE_SECONDS)
-        if not found:
+        while (committed := self._is_committed(token)) is None:
+            if time.monotonic() >= deadline:
+                raise OutcomeUnknown(
+                    f"The connection to {_place(self._engine)} was lost during the commit, and it can't be asked what became of it: "
+                    "look at the table `publication` before running again."
+                ) from cause
+            time.sleep(_RECONNECT_PAUSE_SECONDS)
+        if not committed:
             raise Retryable(
                 f"The connection to {_place(self._engine)} was lost before the commit; nothing was published. Run again."
             ) from cause
+
+    def _is_committed(self, token: str) -> bool | None:
+        """Whether the publication with this token took place; None while that can't be told."""
+        try:
+            # The lock is free only when the session that held it is over: from then on the answer is final.
+            with self._session() as connection, connection.begin():
+                return bool(connection.scalar(sa.select(sa.func.count()).where(self._publication.c.token == token)))
+        except Retryable:
+            return None
 
 
 class _ConnectionLost(Retryable):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timezone
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ def read_table(engine: sa.Engine, table: Table, limit: int | None = None, order_
     query = sa.select(*(published.c[name] for name in table.names)).order_by(*order).limit(limit)
     with engine.connect() as connection:
         rows = connection.execute(query).all()
-    columns = [list(values) for values in zip(*rows, strict=True)] or [[] for _ in table.names]
+    columns: list[Any] = [list(values) for values in zip(*rows, strict=True)] or [[] for _ in table.names]
     for index, column in enumerate(table.columns):
         if column.type.name == "timestamp":
             columns[index] = [None if value is None else value.replace(tzinfo=timezone.utc) for value in columns[index]]

@@ -5,11 +5,12 @@ Belongs here: Arrow. Does not belong here: SQL.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,7 +33,7 @@ _LARGEST_PLAIN_SCALE = 6
 class Totals:
     """What the rows of a slice add up to: equal totals mean equal rows, in whatever order.
 
-    `fingerprint` is the sum of the CRC-32 of each row's text, all columns.
+    `fingerprint` is the sum over the rows of the first 60 bits of the SHA-256 of the row's text, all columns.
     """
 
     rows: int
@@ -57,41 +58,38 @@ def fit(table: Table, slice_name: str, rows: pa.Table) -> pa.Table:
     """
     missing = [name for name in table.names if name not in rows.column_names]
     if missing:
-        raise Permanent(
-            f"{table.name} {slice_name}: the rows to publish have no column {', '.join(missing)}: rebuild the mart in the lake."
-        )
-    columns = []
+        raise Permanent(f"{table.name} {slice_name} comes without the columns {', '.join(missing)}: rebuild it in the lake.")
+    if slice_name == WHOLE and table.partition_by:
+        raise Permanent(f"{table.name} is published by {slice_column(table)}, not whole: name the slice.")
+    fitted = pa.Table.from_arrays([_cast(table, slice_name, rows, c.name, c.type) for c in table.columns], schema=table.arrow)
+    for name, wrong, complaint in _misfits(table, slice_name, fitted):
+        index = pc.index(wrong, True).as_py()
+        if index >= 0:
+            row = key_of(table, fitted, index)
+            raise AuditFailed(f"{table.name} {slice_name}: {name} of the row {row} {complaint}: nothing was published.")
+    counts = fitted.select(table.key).group_by(list(table.key)).aggregate([([], "count_all")])
+    twice = counts.filter(pc.greater(counts.column("count_all"), pa.scalar(1)))
+    if twice.num_rows:
+        row, times = key_of(table, twice, 0), twice.column("count_all")[0]
+        raise AuditFailed(f"{table.name} {slice_name}: the key {row} is there {times} times: nothing was published.")
+    return fitted
+
+
+def _misfits(table: Table, slice_name: str, rows: pa.Table) -> Iterator[tuple[str, Any, str]]:
+    """(column, which rows are wrong, what is wrong with them) for each check."""
     for column in table.columns:
         values = rows.column(column.name)
-        if column.type.decimal and pa.types.is_floating(values.type):
-            raise Permanent(f"{table.name}.{column.name} comes as floating point numbers: money is decimal all the way.")
-        columns.append(_cast(table, slice_name, rows, column.name, column.type))
-    fitted = pa.Table.from_arrays(columns, schema=table.arrow)
-    for column in table.columns:
-        values = fitted.column(column.name)
-        wrong = None
         if not column.nullable or column.name in table.key:
-            wrong, complaint = pc.is_null(values), "is required, but absent"
-            _refuse(table, slice_name, fitted, column.name, wrong, complaint)
+            yield column.name, pc.is_null(values), "is required, but absent"
         if column.type.name == "string" and column.name in table.key:
-            wrong, complaint = pc.greater(pc.utf8_length(values), KEY_LENGTH), f"has more than {KEY_LENGTH} characters"
-            _refuse(table, slice_name, fitted, column.name, wrong, complaint)
+            yield column.name, pc.greater(pc.utf8_length(values), pa.scalar(KEY_LENGTH)), f"has more than {KEY_LENGTH} characters"
         if column.type.name in ("date", "timestamp"):
             first, last = _bounds(column.type)
-            wrong = pc.or_(pc.less(values, first), pc.greater(values, last))
-            _refuse(table, slice_name, fitted, column.name, wrong, "is outside the years 1 to 9999")
+            yield column.name, pc.or_(pc.less(values, first), pc.greater(values, last)), "is outside the years 1 to 9999"
     if slice_name != WHOLE:
-        wrong = pc.not_equal(fitted.column(slice_column(table)), pa.scalar(slice_date(table, slice_name)))
-        _refuse(table, slice_name, fitted, slice_column(table), wrong, f"is not {slice_name}: the row belongs to another slice")
-    elif table.partition_by:
-        raise Permanent(f"{table.name} is published by {slice_column(table)}, not whole: name the slice.")
-    counts = fitted.select(table.key).group_by(list(table.key)).aggregate([([], "count_all")])
-    twice = counts.filter(pc.greater(counts.column("count_all"), 1))
-    if twice.num_rows:
-        raise AuditFailed(
-            f"{table.name} {slice_name}: the key {key_of(table, twice, 0)} is there {twice.column('count_all')[0]} times: nothing was published."
-        )
-    return fitted
+        name = slice_column(table)
+        wrong = pc.not_equal(rows.column(name), pa.scalar(slice_date(table, slice_name)))
+        yield name, wrong, f"is not {slice_name}: the row belongs to another slice"
 
 
 def slice_column(table: Table) -> str:
@@ -116,29 +114,41 @@ def key_of(table: Table, rows: pa.Table, index: int) -> str:
 
 def totals(table: Table, rows: pa.Table) -> Totals:
     """What the rows add up to, exactly."""
-    sums = {}
+    sums: dict[str, Decimal] = {}
     for name in table.money_columns:
-        _, scale = table.column(name).type.decimal or (0, 0)
-        total = pc.sum(rows.column(name).cast(pa.decimal256(76, scale))).as_py()
-        sums[name] = total if total is not None else Decimal(0).scaleb(-scale)
+        scale = scale_of(table, name)
+        sums[name] = pc.sum(rows.column(name).cast(pa.decimal256(76, scale)), min_count=0).as_py()
     fingerprint = 0
     for texts in as_texts(table, rows):
-        marked = [pc.fill_null(pc.binary_join_element_wise(PRESENT, text, ""), ABSENT) for text in texts]
+        joined = (pc.binary_join_element_wise(PRESENT, text, "") for text in texts)  # type: ignore[call-overload]
+        marked = [pc.fill_null(text, ABSENT) for text in joined]
         lines = pc.binary_join_element_wise(*marked, SEPARATOR).cast(pa.binary())
-        fingerprint += sum(map(zlib.crc32, lines.to_pylist()))
+        fingerprint += sum(map(hash_line, lines.to_pylist()))
     return Totals(rows.num_rows, sums, fingerprint)
 
 
-def as_texts(table: Table, rows: pa.Table) -> Iterator[list[pa.Array]]:
+def scale_of(table: Table, name: str) -> int:
+    """Places after the point of a money column."""
+    declared = table.column(name).type.decimal
+    assert declared is not None
+    return declared[1]
+
+
+def hash_line(line: bytes) -> int:
+    """The first 60 bits of the SHA-256 of a row's text: what SQL gets from the first 15 hexadecimal digits."""
+    return int.from_bytes(hashlib.sha256(line).digest()[:8], "big") >> 4
+
+
+def as_texts(table: Table, rows: pa.Table) -> Iterator[list[pa.Array[Any]]]:
     """The rows in batches, each column as text, as both databases write it; NULL stays NULL."""
     for batch in rows.select(table.names).to_batches(max_chunksize=_BATCH):
         yield [as_text(column.type, values) for column, values in zip(table.columns, batch.columns, strict=True)]
 
 
-def as_text(column_type: ColumnType, values: pa.Array) -> pa.Array:
+def as_text(column_type: ColumnType, values: pa.Array[Any]) -> pa.Array[Any]:
     """A column as text: plain decimals with all their places, ISO dates, UTC times with six places, 1 and 0 for booleans."""
     if column_type.name == "boolean":
-        return pc.if_else(values, "1", "0")
+        return values.cast(pa.int8()).cast(pa.string())
     if column_type.name == "timestamp":
         return values.cast(pa.timestamp("us")).cast(pa.string())
     if column_type.decimal and column_type.decimal[1] > _LARGEST_PLAIN_SCALE:
@@ -146,8 +156,10 @@ def as_text(column_type: ColumnType, values: pa.Array) -> pa.Array:
     return values.cast(pa.string())
 
 
-def _cast(table: Table, slice_name: str, rows: pa.Table, name: str, column_type: ColumnType) -> pa.ChunkedArray:
+def _cast(table: Table, slice_name: str, rows: pa.Table, name: str, column_type: ColumnType) -> pa.ChunkedArray[Any]:
     values = rows.column(name)
+    if column_type.decimal and pa.types.is_floating(values.type):
+        raise Permanent(f"{table.name}.{name} comes as floating point numbers: money is decimal all the way.")
     try:
         return values.cast(column_type.arrow)
     except pa.ArrowInvalid:
@@ -162,7 +174,7 @@ def _cast(table: Table, slice_name: str, rows: pa.Table, name: str, column_type:
     )
 
 
-def _fails(values: pa.ChunkedArray, column_type: ColumnType) -> bool:
+def _fails(values: pa.ChunkedArray[Any], column_type: ColumnType) -> bool:
     try:
         values.cast(column_type.arrow)
     except pa.ArrowInvalid:
@@ -170,13 +182,7 @@ def _fails(values: pa.ChunkedArray, column_type: ColumnType) -> bool:
     return False
 
 
-def _refuse(table: Table, slice_name: str, rows: pa.Table, name: str, wrong: pa.ChunkedArray, complaint: str) -> None:
-    index = pc.index(wrong, True).as_py()
-    if index >= 0:
-        raise AuditFailed(f"{table.name} {slice_name}: {name} of the row {key_of(table, rows, index)} {complaint}: nothing was published.")
-
-
-def _bounds(column_type: ColumnType) -> Sequence[pa.Scalar]:
+def _bounds(column_type: ColumnType) -> tuple[Any, Any]:
     if column_type.name == "date":
         return pa.scalar(_FIRST), pa.scalar(_LAST)
     first = datetime(1, 1, 1, tzinfo=timezone.utc)

@@ -55,13 +55,16 @@ class SqliteDecimal(UserDefinedType[Decimal]):
         self.precision, self.scale = precision, scale
 
     def get_col_spec(self, **_: Any) -> str:
+        """The declared type, as on the other databases."""
         return f"DECIMAL({self.precision}, {self.scale})"
 
-    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Decimal | None], float | bytes | None]:
-        unit = Decimal(1).scaleb(-self.scale)
-        return lambda value: None if value is None else sqlite_decimal(format(value.quantize(unit), "f"))
+    def bind_processor(self, _dialect: sa.Dialect) -> Callable[[Decimal | None], float | bytes | None]:
+        """What makes a parameter of a decimal."""
+        places = f".{self.scale}f"
+        return lambda value: None if value is None else sqlite_decimal(format(value, places))
 
-    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[float | bytes | None], Decimal | None]:
+    def result_processor(self, _dialect: sa.Dialect, _coltype: object) -> Callable[[float | bytes | None], Decimal | None]:
+        """What makes a decimal of what is stored."""
         scale = self.scale
 
         def process(value: float | bytes | None) -> Decimal | None:
@@ -111,7 +114,10 @@ def side_table(table: Table, metadata: sa.MetaData) -> sa.Table:
     return sa.Table(
         f"side_{table.name}",
         metadata,
-        *(sa.Column(c.name, column_type(c, key=c.name in table.key), nullable=c.name not in table.key) for c in table.columns),
+        *(
+            sa.Column(c.name, column_type(c, key=c.name in table.key), nullable=c.name not in table.key, autoincrement=False)
+            for c in table.columns
+        ),
         sa.PrimaryKeyConstraint(*table.key),
         prefixes=["TEMPORARY"],
         **_MYSQL_OPTIONS,
@@ -161,6 +167,7 @@ def bring_up_to_date(connection: sa.Connection, publication: sa.Table, tables: S
         added, altered = plans.get(table.name, ([], []))
         if table.name not in present or added:
             connection.execute(sa.update(publication).where(publication.c.mart == table.name).values(is_stale=True))
+        _free_index_names(connection, table)
         if table.name not in present:
             table.create(connection)
             continue
@@ -181,7 +188,8 @@ def _plan(inspector: sa.Inspector, table: sa.Table) -> Plan:
     key, wanted_key = inspector.get_pk_constraint(table.name)["constrained_columns"], [c.name for c in table.primary_key.columns]
     if key != wanted_key:
         raise Permanent(
-            f"The key of {table.name} is ({', '.join(key)}) in the database and ({', '.join(wanted_key)}) by the contract. {_advice(table)}"
+            f"The key of {table.name} is ({', '.join(key)}) in the database and ({', '.join(wanted_key)}) by the contract: set it back. "
+            + _advice(table)
         )
     added, altered = [], []
     for column in table.columns:
@@ -192,7 +200,7 @@ def _plan(inspector: sa.Inspector, table: sa.Table) -> Plan:
         if not _holds(wants, has):
             raise Permanent(
                 f"{table.name}.{column.name} is {found[column.name]['type']} in the database and {column.type.compile(dialect)} by the "
-                f"contract: values could be lost. Set the contract back to a type that holds both, or do without the old table. {_advice(table)}"
+                f"contract: values could be lost. Set the contract back to a type that holds both. {_advice(table)}"
             )
         if has != wants or (column.nullable and not found[column.name]["nullable"]):
             altered.append(column)
@@ -203,10 +211,18 @@ def _plan(inspector: sa.Inspector, table: sa.Table) -> Plan:
     return added, altered
 
 
+def _free_index_names(connection: sa.Connection, table: sa.Table) -> None:
+    """On SQLite the name of an index is taken as long as a renamed table has it: that table does without."""
+    if connection.dialect.name != "sqlite":
+        return
+    found = connection.exec_driver_sql("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'")
+    for name in {row.name for row in found if row.tbl_name != table.name} & {str(index.name) for index in table.indexes}:
+        connection.exec_driver_sql(f"DROP INDEX {connection.dialect.identifier_preparer.quote(name)}")
+
+
 def _advice(table: sa.Table) -> str:
-    return (
-        f"Rename the table in the database (ALTER TABLE {table.name} RENAME TO {table.name}_old): it is made anew and filled from the lake."
-    )
+    rename = f"ALTER TABLE {table.name} RENAME TO {table.name}_old"
+    return f"Or rename the table in the database ({rename}): it is then made anew and filled from the lake."
 
 
 def _apply(connection: sa.Connection, inspector: sa.Inspector, table: sa.Table, plan: Plan) -> None:
@@ -227,22 +243,18 @@ def _rebuild(connection: sa.Connection, inspector: sa.Inspector, table: sa.Table
     """SQLite can't alter a column: copy the table. Columns that are no longer ours come along."""
     inspector.clear_cache()
     preparer = connection.dialect.identifier_preparer
-    ours = {column.name: column for column in (*table.columns, *altered)}
+    wanted = {column.name: column for column in (*table.columns, *altered)}
     found = inspector.get_columns(table.name)
-    columns = [
-        _ddl(
-            connection,
-            ours.get(c["name"], sa.Column(c["name"], c["type"])),
-            nullable=bool(c["nullable"]) or c["name"] not in table.primary_key,
-        )
-        for c in found
-    ]
+    columns = []
+    for item in found:
+        column = wanted.get(item["name"], sa.Column(item["name"], item["type"]))
+        columns.append(_ddl(connection, column, nullable=bool(column.nullable or item["nullable"])))
     names = ", ".join(preparer.quote(c["name"]) for c in found)
     key = ", ".join(preparer.quote(c.name) for c in table.primary_key.columns)
     old, new = preparer.format_table(table), preparer.quote(f"{table.name}__new")
     for statement in (
         f"CREATE TABLE {new} ({', '.join(columns)}, PRIMARY KEY ({key}))",
-        f"INSERT INTO {new} ({names}) SELECT {names} FROM {old}",
+        f"INSERT INTO {new} ({names}) SELECT {names} FROM {old}",  # noqa: S608 - quoted names only
         f"DROP TABLE {old}",
         f"ALTER TABLE {new} RENAME TO {old}",
     ):
@@ -255,29 +267,28 @@ def _ddl(connection: sa.Connection, column: sa.Column[Any], *, nullable: bool) -
 
 
 def _execute(connection: sa.Connection, statement: str) -> None:
-    connection.execute(sa.DDL(statement.replace("%", "%%")))
+    connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name == "mysql" else statement)
 
 
 def _kind(declared: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Kind:
-    actual = declared.dialect_impl(dialect) if not isinstance(declared, SqliteDecimal) else declared
-    if isinstance(actual, sa.types.TypeDecorator):
-        actual = actual.impl_instance
+    actual = declared if isinstance(declared, SqliteDecimal) else declared.dialect_impl(dialect)
+    kind: Kind = (str(actual), 0, 0)
     if isinstance(actual, (sa.Boolean, mysql.TINYINT)):
-        return ("boolean", 0, 0)
-    if isinstance(actual, sa.Integer):
+        kind = ("boolean", 0, 0)
+    elif isinstance(actual, sa.Integer):
         bits = 64 if isinstance(actual, sa.BigInteger) or dialect.name == "sqlite" else 16 if isinstance(actual, sa.SmallInteger) else 32
-        return ("integer", bits, 0)
-    if isinstance(actual, SqliteDecimal) or (isinstance(actual, sa.Numeric) and not isinstance(actual, sa.Float)):
+        kind = ("integer", bits, 0)
+    elif isinstance(actual, SqliteDecimal) or (isinstance(actual, sa.Numeric) and not isinstance(actual, sa.Float)):
         precision, scale = actual.precision or 10, actual.scale or 0
-        return ("decimal", precision - scale, scale)
-    if isinstance(actual, sa.String):
-        for text, length in _TEXTS.items():
-            if isinstance(actual, text):
-                return ("string", length, 0)
-        return ("string", actual.length or _UNBOUNDED, 0)
-    if isinstance(actual, sa.DateTime):
-        return ("timestamp", (getattr(actual, "fsp", None) or 0) if dialect.name == "mysql" else 6, 0)
-    return ("date", 0, 0) if isinstance(actual, sa.Date) else (str(actual), 0, 0)
+        kind = ("decimal", precision - scale, scale)
+    elif isinstance(actual, sa.String):
+        bounded = next((length for text, length in _TEXTS.items() if isinstance(actual, text)), actual.length)
+        kind = ("string", bounded or _UNBOUNDED, 0)
+    elif isinstance(actual, sa.DateTime):
+        kind = ("timestamp", (getattr(actual, "fsp", None) or 0) if dialect.name == "mysql" else 6, 0)
+    elif isinstance(actual, sa.Date):
+        kind = ("date", 0, 0)
+    return kind
 
 
 def _holds(wide: Kind, narrow: Kind) -> bool:
