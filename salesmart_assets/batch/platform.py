@@ -1,4 +1,7 @@
-"""What the steps of a batch work with: the parts of one installation, each opened when it is first used."""
+"""What the steps of a batch work with: the parts of one installation, each opened when it is first used.
+
+The libraries behind a part are loaded then, too: a look at the ledger needs neither Spark nor S3.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,18 @@ import sqlalchemy as sa
 from salesmart_assets import faultpoints
 from salesmart_assets.contracts import Contract, Tables, build_tables, load_contracts
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
-from salesmart_assets.lake import Lake, Snapshot, engine
-from salesmart_assets.landing.zone import LandingZone, connect
 from salesmart_assets.ledger import Ledger
-from salesmart_assets.local.endpoint import LocalEndpoint
 from salesmart_assets.publish.database import open_database
-from salesmart_assets.publish.publisher import Publisher
 from salesmart_assets.settings import Settings
-from salesmart_assets.transforms.session import Engine
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+    from salesmart_assets.lake import Lake, Snapshot
+    from salesmart_assets.landing.zone import LandingZone
+    from salesmart_assets.local.endpoint import LocalEndpoint
+    from salesmart_assets.publish.publisher import Publisher
+    from salesmart_assets.transforms.session import Engine
 
 
 @dataclass
@@ -54,6 +58,8 @@ class Platform:
     @cached_property
     def lake(self) -> Lake:
         """The lake, with all tables created."""
+        from salesmart_assets.lake import Lake
+
         lake = Lake.open(self.settings, self.tables)
         lake.create_tables()
         return lake
@@ -75,6 +81,8 @@ class Platform:
     @cached_property
     def publisher(self) -> Publisher:
         """The publisher of marts and dimensions, with the database's tables created."""
+        from salesmart_assets.publish.publisher import Publisher
+
         publisher = Publisher(self.marts, [self.tables[name] for name in (*DIMENSIONS, *MARTS)], on_step=faultpoints.reach)
         publisher.ensure_schema()
         return publisher
@@ -82,6 +90,8 @@ class Platform:
     @cached_property
     def zone(self) -> LandingZone:
         """The landing zone."""
+        from salesmart_assets.landing.zone import connect
+
         if self.given_zone is not None:
             return self.given_zone()
         if self.settings.uses_local_s3:
@@ -93,6 +103,8 @@ class Platform:
     @cached_property
     def session(self) -> SparkSession:
         """A session of the engine."""
+        from salesmart_assets.transforms.session import Engine
+
         if self.given_session is not None:
             return self.given_session()
         self._engine = Engine.start(self.settings.spark)
@@ -105,6 +117,8 @@ class Platform:
 
     def frame(self, snapshot: Snapshot) -> DataFrame:
         """The rows of a snapshot in the engine."""
+        from salesmart_assets.lake import engine
+
         return engine.read(self.session, snapshot, reads_delta=self.reads_delta)
 
     def today(self) -> date:
@@ -131,6 +145,8 @@ class Platform:
 
 def local_endpoint(settings: Settings) -> LocalEndpoint:
     """The local S3 endpoint of this home: the one that `salesmart dev` runs, where there is one, else a new one."""
+    from salesmart_assets.local.endpoint import LocalEndpoint
+
     if settings.s3_local_url:
         return LocalEndpoint.attach(settings)
     return LocalEndpoint.start(settings)
