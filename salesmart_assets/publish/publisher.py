@@ -29,7 +29,7 @@ from salesmart_assets.errors import AuditFailed, OutcomeUnknown, Permanent, Retr
 from salesmart_assets.publish.bulk import bulk_load_method, load_side, standing_totals
 from salesmart_assets.publish.database import describe, immediate
 from salesmart_assets.publish.rows import WHOLE, Totals, fit, slice_column, slice_date, totals
-from salesmart_assets.publish.schema import bring_up_to_date, database_table, publication_table, side_table
+from salesmart_assets.publish.schema import bring_up_to_date, database_table, is_up_to_date, publication_table, side_table
 
 __all__ = ["Publication", "Publisher", "SliceLoad", "bulk_load_method"]
 
@@ -109,8 +109,13 @@ class Publisher:
         The slices of a table that was made or gained a column are due for publication again. Raises `Permanent`, before
         anything is altered, for a change that could lose values.
         """
-        with self._session() as connection, immediate(connection).begin():
-            bring_up_to_date(connection, self._publication, list(self._published.values()))
+        tables = list(self._published.values())
+        # Who only looks must not wait for a publication that is under way.
+        with _translated(self._engine), self._engine.connect() as connection:
+            standing = is_up_to_date(connection, [self._publication, *tables])
+        if not standing:
+            with self._session() as connection, immediate(connection).begin():
+                bring_up_to_date(connection, self._publication, tables)
         self._schema_ready = True
 
     def published(self) -> dict[tuple[str, str], int]:
@@ -338,4 +343,7 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
             raise _ConnectionLost(f"The connection to {_place(engine)} was lost; nothing was published. Run again.") from error
         if code in _BUSY or "database is locked" in str(error.orig):
             raise Retryable(f"{_place(engine)} is held by somebody else ({error.orig}); nothing was published. Run again later.") from error
+        if isinstance(error, (sa.exc.DataError, sa.exc.IntegrityError)):
+            # Its text may repeat a value of the row.
+            raise Permanent(f"{_place(engine)} refuses a row (error {code}); nothing was published.") from None
         raise Permanent(f"{_place(engine)} refuses ({error.orig}); nothing was published.") from error

@@ -149,6 +149,14 @@ def publication_table(metadata: sa.MetaData) -> sa.Table:
     )
 
 
+def is_up_to_date(connection: sa.Connection, tables: Sequence[sa.Table]) -> bool:
+    """Whether the tables stand as wanted. Raises `Permanent` as `bring_up_to_date` does."""
+    inspector = sa.inspect(connection)
+    if not {table.name for table in tables} <= set(inspector.get_table_names()):
+        return False
+    return not any(any(_plan(inspector, table)) or _missing_indexes(inspector, table) for table in tables)
+
+
 def bring_up_to_date(connection: sa.Connection, publication: sa.Table, tables: Sequence[sa.Table]) -> None:
     """Create and alter tables until they are as wanted.
 
@@ -172,13 +180,16 @@ def bring_up_to_date(connection: sa.Connection, publication: sa.Table, tables: S
             table.create(connection)
             continue
         _apply(connection, inspector, table, (added, altered))
-        indexed = {item["name"] for item in sa.inspect(connection).get_indexes(table.name)}
-        for index in sorted(table.indexes, key=lambda item: str(item.name)):
-            if index.name not in indexed:
-                index.create(connection)
+        for index in _missing_indexes(sa.inspect(connection), table):
+            index.create(connection)
 
 
 Plan = tuple[list[sa.Column[Any]], list[sa.Column[Any]]]
+
+
+def _missing_indexes(inspector: sa.Inspector, table: sa.Table) -> list[sa.Index]:
+    indexed = {item["name"] for item in inspector.get_indexes(table.name)}
+    return sorted((index for index in table.indexes if index.name not in indexed), key=lambda index: str(index.name))
 
 
 def _plan(inspector: sa.Inspector, table: sa.Table) -> Plan:
