@@ -35,9 +35,10 @@ def run_demo(platform: Platform) -> int:
         for file in generate_demo(first, _DAYS, sink, platform.contracts):
             files.append(file)
             bar.update(task, completed=(file.batch_date - first).days)
-    terminal.out.print(f"Landed {len(files)} files, {terminal.size(sum(f.bytes for f in files))}, in {settings.landing}, with faults on purpose:")
-    rows = sum(_spoilt(fault) for file in files for fault in file.faults)
-    terminal.out.print(f"  {'every day':<12}{rows} bad rows or unknown members, in CSV, JSON lines and Parquet")
+    size = terminal.size(sum(f.bytes for f in files))
+    terminal.out.print(f"Landed {len(files)} files, {size}, in {settings.landing}, with faults on purpose:")
+    spoilt = sum(_spoilt(fault) for file in files for fault in file.faults)
+    terminal.out.print(f"  {'every day':<12}{spoilt} bad rows or unknown members, in CSV, JSON lines and Parquet")
     for file in files:
         for fault in file.faults:
             if not _spoilt(fault):

@@ -62,7 +62,8 @@ def instance(settings: Settings) -> Iterator[DagsterInstance]:
     with DagsterInstance.from_config(str(settings.dagster_home)) as opened:
         for run in opened.get_runs(RunsFilter(statuses=_OPEN)):
             if PROCESS_TAG in run.tags and not _alive(run.tags[PROCESS_TAG]):
-                opened.report_run_failed(run, "The process of this run ended without finishing it. What it left is repaired by the next run.")
+                why = "The process of this run ended without finishing it. What it left is repaired by the next run."
+                opened.report_run_failed(run, why)
         yield opened
 
 
@@ -190,7 +191,18 @@ def print_summary(platform: Platform, done: Sequence[BatchRun]) -> None:
     """What the runs did, for a stranger: files, rows and what became of them, seconds and speed."""
     days = {item.batch_date for item in done}
     files = [f for f in platform.ledger.files() if f.batch_date in days and f.superseded_by is None]
-    columns = ("source", "files", "loaded", "rejected_files", "duplicate_files", "empty", "rows_read", "rows_accepted", "rows_rejected", "rows_duplicate")
+    columns = (
+        "source",
+        "files",
+        "loaded",
+        "rejected_files",
+        "duplicate_files",
+        "empty",
+        "rows_read",
+        "rows_accepted",
+        "rows_rejected",
+        "rows_duplicate",
+    )
     rows: list[dict[str, object]] = []
     for source in SOURCES:
         mine = [f for f in files if f.source == source]

@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     )
     s3_endpoint_url: str | None = Field(
         None,
-        description="S3 endpoint. `local` (or empty, unless AWS is meant) starts the built-in endpoint over HOME/s3; `aws` means Amazon S3.",
+        description=(
+            "S3 endpoint. `local` (or empty, unless AWS is meant) starts the built-in endpoint over HOME/s3; `aws` means Amazon S3."
+        ),
     )
     s3_access_key_id: str | None = Field(None, description="S3 access key. Empty: the standard AWS credential chain.")
     s3_secret_access_key: SecretStr | None = Field(None, description="S3 secret key. Empty: the standard AWS credential chain.")
@@ -73,7 +75,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="Database of the marts, an SQLAlchemy URL such as mysql+pymysql://user:password@host/db. Default SQLite in HOME."
     )
-    ledger_url: SecretStr | None = Field(None, description="Database of the ledger. Default: with the marts on MySQL, a file of its own on SQLite.")
+    ledger_url: SecretStr | None = Field(
+        None, description="Database of the ledger. Default: with the marts on MySQL, a file of its own on SQLite."
+    )
     spark: str = Field(
         "sail",
         description="Engine: sail, local[*], spark://host:7077 or sc://host:15002.",

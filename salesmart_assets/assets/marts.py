@@ -13,7 +13,9 @@ _DEPS = {
 }
 _DOCS = {
     "customer_mart": "Each customer's month: what was spent, how consistently, and the coupon for the next purchase.",
-    "sales_team_mart": "Each seller's month in each store: sales, rank, and the incentive of the store's top seller (1 % of their own sales).",
+    "sales_team_mart": (
+        "Each seller's month in each store: sales, rank, and the incentive of the store's top seller (1 % of their own sales)."
+    ),
     "manager_mart": "Each manager's month: what the direct team and everybody below sold, as the team stood on the day of each sale.",
 }
 

@@ -62,7 +62,7 @@ def landing_sensor(context: SensorEvaluationContext, platform: PlatformResource)
     if not requests:
         held = f" Batches {', '.join(sorted(busy))} are running." if busy else ""
         return SkipReason(f"Nothing is pending that is not running.{held}{aside}")
-    context.log.info(f"{pending.new_objects} new objects in {len(pending.batches)} batches; {len(requests)} runs asked for.{aside}")
+    context.log.info("%d new objects in %d batches; %d runs asked for.%s", pending.new_objects, len(pending.batches), len(requests), aside)
     return SensorResult(run_requests=requests)
 
 

@@ -35,7 +35,7 @@ class Part:
 
 def settings_table(settings: Settings) -> list[dict[str, object]]:
     """Every setting: its variable, its value with secrets masked, and what it means."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, item in type(settings).model_fields.items():
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
@@ -106,7 +106,8 @@ def _lake(platform: Platform) -> str:
 def _ledger(platform: Platform) -> str:
     files = platform.ledger.files()
     waiting = sum(f.status == "A" for f in files)
-    return f"{describe(platform.settings.ledger_database_url)}: {len(files)} files, {waiting} not finished, {len(platform.ledger.pending())} slices pending"
+    slices = len(platform.ledger.pending())
+    return f"{describe(platform.settings.ledger_database_url)}: {len(files)} files, {waiting} not finished, {slices} slices pending"
 
 
 def _database(platform: Platform) -> str:

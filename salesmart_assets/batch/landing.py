@@ -47,8 +47,8 @@ def look(platform: Platform, sources: Iterable[str] = SOURCES) -> Pending:
     for file in platform.ledger.files(status="A"):
         if file.batch_date is not None:
             marks.setdefault(file.batch_date, set()).add(f"{file.identity}/{file.attempts}")
-    for item in platform.ledger.pending():
-        marks.setdefault(item.batch_date or platform.today(), set()).add(item.token)
+    for stale in platform.ledger.pending():
+        marks.setdefault(stale.batch_date or platform.today(), set()).add(stale.token)
     return Pending({day: tuple(sorted(marks[day])) for day in sorted(marks)}, new, tuple(set_aside))
 
 

@@ -122,10 +122,11 @@ def _audit(name: str, months: Collection[str], new: Sequence[NewFile], uri: str,
     have: dict[str, Decimal] = {}
     for item in new:
         month = item.value("sales_month") or ""
-        total = pl.scan_parquet(f"{uri}/{item.path}", hive_partitioning=False).select(pl.col("total_sales").cast(_MONEY).sum()).collect().item()
-        have[month] = have.get(month, Decimal(0)) + total
+        written = pl.scan_parquet(f"{uri}/{item.path}", hive_partitioning=False, storage_options=facts.storage or None)
+        have[month] = have.get(month, Decimal(0)) + written.select(pl.col("total_sales").cast(_MONEY).sum()).collect().item()
     for month in sorted(months):
         if want.get(month, Decimal(0)) != have.get(month, Decimal(0)):
             raise AuditFailed(
-                f"{name}: {month} adds up to {have.get(month, 0)}, but the fact's {month} to {want.get(month, 0)} ({SUM}). Nothing was committed."
+                f"{name}: {month} adds up to {have.get(month, 0)}, but the fact's {month} to {want.get(month, 0)} ({SUM}). "
+                "Nothing was committed."
             )

@@ -9,8 +9,8 @@ from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.batch.warehouse import WHOLE, month_of
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
 from salesmart_assets.faultpoints import reach
-from salesmart_assets.ledger import File
 from salesmart_assets.landing.zone import LandedObject, ObjectChanged, ObjectGone
+from salesmart_assets.ledger import File
 from salesmart_assets.publish.publisher import SliceLoad
 
 TABLE = "publication"
@@ -42,9 +42,7 @@ def publish(platform: Platform, run: Run) -> Report:
         done = platform.publisher.publish(loads, run.run_id) if loads else []
         months = {load.slice for load in loads if load.slice != WHOLE}
         if months:
-            platform.ledger.touch(
-                {"monthly_report": months, "daily_report": {run.batch_date.isoformat()}}, run.batch_date
-            )
+            platform.ledger.touch({"monthly_report": months, "daily_report": {run.batch_date.isoformat()}}, run.batch_date)
         platform.ledger.clear(todo)
         closed = platform.ledger.close_finished(run.run_id)
         reach("files.closed")
@@ -77,7 +75,13 @@ def _archive(platform: Platform, file: File) -> bool:
     landed = LandedObject(file.source, file.bucket, file.key, file.version_id, file.etag, file.size, file.last_modified)
     reason = None
     if file.outcome == "rejected":
-        reason = {"bucket": file.bucket, "key": file.key, "batch_date": str(file.batch_date), "reason": file.reason, "rows_read": file.rows_read}
+        reason = {
+            "bucket": file.bucket,
+            "key": file.key,
+            "batch_date": str(file.batch_date),
+            "reason": file.reason,
+            "rows_read": file.rows_read,
+        }
     try:
         key = platform.zone.archive(landed, file.source, "error" if file.outcome == "rejected" else "processed", reason)
     except (ObjectGone, ObjectChanged):

@@ -35,11 +35,10 @@ def every_row_accounted(platform: Platform, source: str, day: date) -> Finding:
     files = platform.ledger.files(source=source, batch_date=day)
     wrong = [f.key for f in files if f.rows_read != f.rows_accepted + f.rows_rejected + f.rows_duplicate]
     read = sum(f.rows_read for f in files)
-    return Finding(
-        not wrong,
-        f"{len(files)} files, {read:,} rows read, each accepted, rejected or duplicate." if not wrong else f"Rows are unaccounted for in {len(wrong)} files.",
-        {"files": len(files), "rows_read": read, "examples": wrong[:_EXAMPLES]},
-    )
+    sentence = f"{len(files)} files, {read:,} rows read, each accepted, rejected or duplicate."
+    if wrong:
+        sentence = f"Rows are unaccounted for in {len(wrong)} files."
+    return Finding(not wrong, sentence, {"files": len(files), "rows_read": read, "examples": wrong[:_EXAMPLES]})
 
 
 def rejections_are_kept(platform: Platform, day: date) -> Finding:
@@ -61,7 +60,9 @@ def one_version_a_day(platform: Platform, dimension: str) -> Finding:
     )
     wrong = bad.select(natural).unique().sort(natural).collect()[natural].to_list()
     count = rows.select(pl.len()).collect().item()
-    sentence = f"{count:,} versions; on each day one of each member." if not wrong else f"{len(wrong)} members have gaps, overlaps or no current version."
+    sentence = f"{count:,} versions; on each day one of each member."
+    if wrong:
+        sentence = f"{len(wrong)} members have gaps, overlaps or no current version."
     return Finding(not wrong, sentence, {"versions": count, "examples": [str(v) for v in wrong[:_EXAMPLES]]})
 
 
@@ -89,11 +90,15 @@ def known_members(platform: Platform, day: date) -> Finding:
     for dimension in SOURCE_OF:
         role = dimension.removeprefix("dim_")
         natural = "product_name" if role == "product" else f"{role}_id"
-        unknown = rows.filter(pl.col(f"{role}_key") == UNKNOWN_KEY).group_by(natural).len().sort("len", natural, descending=[True, False]).collect()
+        counts = rows.filter(pl.col(f"{role}_key") == UNKNOWN_KEY).group_by(natural).len()
+        unknown = counts.sort("len", natural, descending=[True, False]).collect()
         lines = int(unknown["len"].sum())
         total += lines
-        facts[dimension] = {"lines": lines, "members": unknown.height, "examples": [str(v) for v in unknown[natural].head(_EXAMPLES).to_list()]}
-    sentence = "Every line's customer, store, product and seller is known." if not total else "Some members are unknown; their lines count, and resolve by themselves."
+        examples = [str(v) for v in unknown[natural].head(_EXAMPLES).to_list()]
+        facts[dimension] = {"lines": lines, "members": unknown.height, "examples": examples}
+    sentence = "Every line's customer, store, product and seller is known."
+    if total:
+        sentence = "Some members are unknown; their lines count, and resolve by themselves."
     return Finding(total == 0, sentence, facts)
 
 
@@ -122,5 +127,7 @@ def database_equals_lake(platform: Platform) -> Finding:
             slices += 1
             if published.get((mart, month)) != snapshot.only("sales_month", [month]).rows:
                 wrong.append(f"{mart}/{month}")
-    sentence = f"{slices} months of the marts are published as they are in the lake." if not wrong else f"{len(wrong)} months differ: run `salesmart run`."
+    sentence = f"{slices} months of the marts are published as they are in the lake."
+    if wrong:
+        sentence = f"{len(wrong)} months differ: run `salesmart run`."
     return Finding(not wrong, sentence, {"slices": slices, "examples": wrong[:_EXAMPLES]})

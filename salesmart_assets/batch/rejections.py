@@ -24,7 +24,6 @@ def listed(platform: Platform, source: str | None = None, batch_date: date | Non
     for file in platform.ledger.files(source=source, batch_date=batch_date, live_only=True):
         if file.outcome in ("rejected", "given_up"):
             code = (file.reason or "file.unknown").split(":", 1)[0] if file.outcome == "rejected" else "file.given_up"
-            rows.append(
-                {"source": file.source, "batch_date": file.batch_date, "source_file": file.address, "source_row": None, "codes": code, "raw": None}
-            )
+            origin = {"source": file.source, "batch_date": file.batch_date, "source_file": file.address}
+            rows.append({**origin, "source_row": None, "codes": code, "raw": None})
     return sorted(rows, key=lambda r: r["batch_date"] or date.min, reverse=True)

@@ -12,18 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
-from salesmart_assets.contracts import Contract, Table
+from salesmart_assets.contracts import Table
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, staging_name
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.ingest.kernel import FileReader
-from salesmart_assets.lake import Commit, Lake, NewFile
+from salesmart_assets.lake import Commit, DataFile, Lake, NewFile
 from salesmart_assets.lake.committer import retrying
 from salesmart_assets.lake.files import describe, from_json, to_json
 from salesmart_assets.landing.zone import ObjectChanged, ObjectGone
@@ -171,7 +172,7 @@ def _parse(platform: Platform, source: str, item: _Fetched) -> _Parsed:
     rejections: list[pa.Table] = []
     assert file.batch_date is not None
     day = file.batch_date
-    staged = _write(platform.lake, table, file, _accepted(reader, rejections, contract, table, file))
+    staged = _write(platform.lake, table, file, _accepted(reader, rejections, table, file))
     summary = reader.summary
     if summary.outcome != "loaded":
         # What was written before the file turned out to be unusable stays invisible; upkeep removes it.
@@ -196,7 +197,7 @@ def _parse(platform: Platform, source: str, item: _Fetched) -> _Parsed:
     return _Parsed(result, tuple(staged))
 
 
-def _accepted(reader: FileReader, rejections: list[pa.Table], contract: Contract, table: Table, file: File) -> Iterator[pa.RecordBatch]:
+def _accepted(reader: FileReader, rejections: list[pa.Table], table: Table, file: File) -> Iterator[pa.RecordBatch]:
     """The accepted rows with their origin; rejections are put aside on the way."""
     for batch in reader:
         if batch.rejections.num_rows:
@@ -213,9 +214,10 @@ def _accepted(reader: FileReader, rejections: list[pa.Table], contract: Contract
 
 def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatch]) -> list[NewFile]:
     """Write the rows of one file into the table's partitions, under names that say which file they are of."""
-    root, new = lake.path(table.name), []
+    root = lake.path(table.name)
+    new: list[NewFile] = []
 
-    def visit(written: ds.FileWriteOptions) -> None:
+    def visit(written: Any) -> None:
         info = lake.filesystem.get_file_info(written.path)
         if written.metadata.num_rows:
             new.append(describe(info.path[len(root) + 1 :], table, written.metadata, info.size, info.mtime))
@@ -225,7 +227,8 @@ def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatc
         root,
         filesystem=lake.filesystem,
         format="parquet",
-        file_options=ds.ParquetFileFormat().make_write_options(compression="snappy"),
+        # pyarrow-stubs 20 knows no options of the format, nor that a visitor gets a WrittenFile.
+        file_options=ds.ParquetFileFormat().make_write_options(compression="snappy"),  # type: ignore[call-arg]
         partitioning=ds.partitioning(pa.schema([table.arrow.field(n) for n in table.partition_by]), flavor="hive"),
         basename_template=f"f{file.file_id}-{lake.fresh()}-{{i}}.parquet",
         existing_data_behavior="overwrite_or_ignore",
@@ -258,7 +261,8 @@ def _commit_group(platform: Platform, source: str, run: Run, parsed: Sequence[_P
         base = platform.lake.snapshot(table.name)
         remove = [f for f in base.files if f.file_id in ids]
         if source == "sales":
-            days = {d for f in (*add, *remove) if (d := f.value("sales_date")) is not None}
+            changed: list[NewFile | DataFile] = [*add, *remove]
+            days = {d for f in changed if (d := f.value("sales_date")) is not None}
             touched["fact_sales"] = touched.get("fact_sales", set()) | days
         elif add or remove:
             touched[_DIMENSION_OF[source]] = {"all"}

@@ -50,7 +50,7 @@ def build_dimension(platform: Platform, name: str, run: Run) -> Report:
         if not new:
             fresh = platform.session.createDataFrame([], engine.spark_schema(table))
         _audit_dimension(fresh, name, table.key[0], contract.natural_key or "")
-        touched = _stale_after(platform, name, old, fresh, run)
+        touched = _stale_after(platform, name, old, fresh)
         if touched is None:
             platform.lake.discard(name, folder)
             platform.ledger.clear(todo)
@@ -58,9 +58,7 @@ def build_dimension(platform: Platform, name: str, run: Run) -> Report:
         touched["publication"] = {f"{name}/{WHOLE}"}
         platform.ledger.touch(touched, run.batch_date)
         reach("dimension.touched")
-        commit = platform.lake.committer(name).commit(
-            old, new, old.files, slice_column=None, slices=(), run_id=run.run_id, lease=lease
-        )
+        commit = platform.lake.committer(name).commit(old, new, old.files, slice_column=None, slices=(), run_id=run.run_id, lease=lease)
         reach("dimension.committed")
         platform.ledger.touch(touched, run.batch_date)
         platform.ledger.clear(todo)
@@ -92,13 +90,21 @@ def build_fact(platform: Platform, run: Run) -> Report:
         rows = platform.frame(part)
         folder = platform.lake.fresh()
         if part.rows:
-            joined = fact.fact_sales(rows, *(platform.frame(members[d]) for d in SOURCE_OF), table, contract)
+            joined = fact.fact_sales(
+                rows,
+                platform.frame(members["dim_customer"]),
+                platform.frame(members["dim_store"]),
+                platform.frame(members["dim_product"]),
+                platform.frame(members["dim_sales_person"]),
+                table,
+                contract,
+            )
             engine.write(joined, table, platform.lake.uri(name), folder)
         new = platform.lake.written(name, folder)
         reach("fact.written")
         losers = _duplicates(platform, rows) if part.rows else {}
         _audit_fact(part, new, losers)
-        touched = {rollup: days for rollup in ROLLUP_SLICES}
+        touched = dict.fromkeys(ROLLUP_SLICES, days)
         commit = _replace(platform, name, old, new, "sales_date", todo, touched, lease, run, "fact.committed")
         platform.ledger.count_duplicates([date.fromisoformat(d) for d in days], losers)
         platform.ledger.clear(todo)
@@ -134,7 +140,7 @@ def build_rollup(platform: Platform, name: str, run: Run) -> Report:
             # The next month looks back on this one.
             present = {month_of(d) for d in old.partitions("sales_date")}
             months |= {n for m in tuple(months) if (n := next_month(m)) in present}
-        touched = {mart: months for mart in ROLLUP_SLICES[name]}
+        touched = dict.fromkeys(ROLLUP_SLICES[name], months)
         commit = _replace(platform, name, old, new, "sales_date", todo, touched, lease, run, "rollup.committed")
         platform.ledger.clear(todo)
     return Report(rows=commit.rows, bytes=sum(f.size for f in new), version=commit.version, slices=tuple(sorted(days)))
@@ -187,9 +193,7 @@ def _replace(
     slices = {item.slice for item in todo}
     platform.ledger.touch(touched, run.batch_date)
     remove = [f for f in old.files if f.value(column) in slices]
-    commit = platform.lake.committer(name).commit(
-        old, new, remove, slice_column=column, slices=slices, run_id=run.run_id, lease=lease
-    )
+    commit = platform.lake.committer(name).commit(old, new, remove, slice_column=column, slices=slices, run_id=run.run_id, lease=lease)
     reach(fault)
     platform.ledger.touch(touched, run.batch_date)
     return commit
@@ -215,7 +219,7 @@ def _complete_batches(platform: Platform, source: str) -> list[date]:
     return sorted(day for day, clean in whole.items() if clean)
 
 
-def _stale_after(platform: Platform, name: str, old: Snapshot, fresh: DataFrame, run: Run) -> dict[str, set[str]] | None:
+def _stale_after(platform: Platform, name: str, old: Snapshot, fresh: DataFrame) -> dict[str, set[str]] | None:
     """The slices that the new dimension makes stale, by table; None if it equals the old one."""
     before = platform.frame(old)
     if fresh.exceptAll(before).limit(1).count() == 0 and before.exceptAll(fresh).limit(1).count() == 0:
@@ -230,8 +234,8 @@ def _stale_after(platform: Platform, name: str, old: Snapshot, fresh: DataFrame,
         if sold.rows:
             members = changes.members_changed(before, fresh, "customer_id")
             rows = platform.frame(sold).join(F.broadcast(members), "customer_id", "left_semi")
-            months = rows.select(F.trunc("sales_date", "month").alias("m")).distinct().collect()
-            touched["customer_mart"] = {row["m"].isoformat() for row in months}
+            bought = rows.select(F.trunc("sales_date", "month").alias("m")).distinct().collect()
+            touched["customer_mart"] = {row["m"].isoformat() for row in bought}
     if name == "dim_sales_person":
         months = {month_of(d) for d in platform.lake.snapshot("daily_seller_sales").partitions("sales_date")}
         touched["sales_team_mart"] = touched["manager_mart"] = months

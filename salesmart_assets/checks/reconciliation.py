@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetChecksDefinition, AssetCheckSeverity, MetadataValue, asset_check
 
@@ -31,13 +31,13 @@ def check_of(asset: str, name: str, protects: str, rule: Rule, *, warn_only: boo
         day = date.fromisoformat(context.run.tags["dagster/partition"]) if "dagster/partition" in context.run.tags else date.max
         with platform.open(context.log.info) as opened:
             finding = rule(reconcile, opened, day)
-        metadata = {"found": finding.sentence, **{k: _value(v) for k, v in finding.facts.items()}}
+        metadata: dict[str, Any] = {"found": finding.sentence, **{k: _value(v) for k, v in finding.facts.items()}}
         return AssetCheckResult(passed=finding.passed, severity=severity, description=finding.sentence, metadata=metadata)
 
     return check
 
 
-def _value(value: object) -> object:
+def _value(value: Any) -> Any:
     return value if isinstance(value, (int, str)) else MetadataValue.json(value)
 
 
@@ -58,13 +58,26 @@ ALL_CHECKS = [
         check_of(f"stg_{s}", "every_row_accounted", "No row of a file is lost: read = accepted + rejected + duplicate.", _accounted(s))
         for s in SOURCES
     ),
-    check_of("rejected_rows", "rejections_are_kept", "Every rejected row is kept, with its reasons.", lambda rules, platform, day: rules.rejections_are_kept(platform, day)),
+    check_of(
+        "rejected_rows",
+        "rejections_are_kept",
+        "Every rejected row is kept, with its reasons.",
+        lambda rules, platform, day: rules.rejections_are_kept(platform, day),
+    ),
     *(
-        check_of(d, "one_version_a_day", "A member has one version on each day, and one current one: sales join to it exactly once.", _versions(d))
+        check_of(
+            d,
+            "one_version_a_day",
+            "A member has one version on each day, and one current one: sales join to it exactly once.",
+            _versions(d),
+        )
         for d in DIMENSIONS
     ),
     check_of(
-        "fact_sales", "reconciles_with_staging", "No sale is lost or counted twice: staged = fact + duplicates.", lambda rules, platform, day: rules.fact_reconciles_with_staging(platform, day)
+        "fact_sales",
+        "reconciles_with_staging",
+        "No sale is lost or counted twice: staged = fact + duplicates.",
+        lambda rules, platform, day: rules.fact_reconciles_with_staging(platform, day),
     ),
     check_of(
         "fact_sales",
@@ -74,7 +87,9 @@ ALL_CHECKS = [
         warn_only=True,
     ),
     *(
-        check_of(m, "reconciles_with_fact", "The mart adds up to what was sold: nobody is paid for sales that are not in the fact.", _mart(m))
+        check_of(
+            m, "reconciles_with_fact", "The mart adds up to what was sold: nobody is paid for sales that are not in the fact.", _mart(m)
+        )
         for m in ("customer_mart", "sales_team_mart")
     ),
     check_of(

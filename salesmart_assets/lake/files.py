@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow.fs as pafs
@@ -46,15 +47,16 @@ class NewFile:
         return dict(self.partition)[column]
 
 
-def describe(path: str, table: Table, metadata: pq.FileMetaData, size: int, modified: datetime) -> NewFile:
-    """A `NewFile` from the footer of a Parquet file; its partition is read from its path."""
+def describe(path: str, table: Table, metadata: pq.FileMetaData, size: int, modified: datetime | None) -> NewFile:
+    """A `NewFile` from the footer of a Parquet file; its partition is read from its path, its time is 1970 where no store tells it."""
     found = dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
     partition = []
     for name in table.partition_by:
         if name not in found:
             raise AuditFailed(f"{table.name}: the file {path} is in no partition of {name}; it was not committed.")
         partition.append((name, None if found[name] == HIVE_NULL else unquote(found[name])))
-    return NewFile(path, size, metadata.num_rows, tuple(partition), _stats(metadata), int(modified.timestamp() * 1000))
+    milliseconds = int(modified.timestamp() * 1000) if modified else 0
+    return NewFile(path, size, metadata.num_rows, tuple(partition), _stats(metadata), milliseconds)
 
 
 def find_new(filesystem: pafs.FileSystem, root: str, folder: str, table: Table) -> list[NewFile]:
@@ -67,8 +69,7 @@ def find_new(filesystem: pafs.FileSystem, root: str, folder: str, table: Table) 
         with filesystem.open_input_file(info.path) as handle:
             metadata = pq.read_metadata(handle)
         if metadata.num_rows:
-            modified = info.mtime if isinstance(info.mtime, datetime) else datetime.fromtimestamp(0, timezone.utc)
-            new.append(describe(info.path[len(root) + 1 :], table, metadata, info.size, modified))
+            new.append(describe(info.path[len(root) + 1 :], table, metadata, info.size, info.mtime))
     return sorted(new, key=lambda f: f.path)
 
 
@@ -90,18 +91,19 @@ def _stats(metadata: pq.FileMetaData) -> str:
     for index in range(metadata.num_columns):
         name = metadata.schema.column(index).path
         groups = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
-        # pyarrow-stubs 20 misspells has_null_count.
-        chunks = [chunk for chunk in groups if chunk is not None and chunk.has_null_count]  # type: ignore[attr-defined]
-        if len(chunks) < len(groups):
+        chunks = [chunk for chunk in groups if chunk is not None]
+        counts = [chunk.null_count for chunk in chunks if chunk.null_count is not None]
+        if len(counts) < len(groups):
             continue
-        nulls[name] = sum(chunk.null_count for chunk in chunks)
+        nulls[name] = sum(counts)
         values = [chunk for chunk in chunks if chunk.has_min_max]
         # A row group without a single value has no bounds; one with values but no bounds makes them unknown.
         if not values or any(not c.has_min_max and c.num_values for c in chunks):
             continue
+        bounds: list[Any] = [bound for chunk in values for bound in (chunk.min, chunk.max)]
         # Texts may be cut in a footer, and then bound nothing; only exact types are told.
-        if all(isinstance(v, (int, date)) and not isinstance(v, (bool, datetime)) for c in values for v in (c.min, c.max)):
-            low[name], high[name] = _plain(min(c.min for c in values)), _plain(max(c.max for c in values))
+        if all(isinstance(bound, (int, date)) and not isinstance(bound, (bool, datetime)) for bound in bounds):
+            low[name], high[name] = _plain(min(bounds)), _plain(max(bounds))
     return json.dumps({"numRecords": metadata.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls})
 
 

@@ -44,7 +44,9 @@ class Lease:
         with self.engine.connect() as connection:
             row = connection.execute(sa.select(lease_table.c.holder, lease_table.c.fence).where(lease_table.c.name == NAME)).one_or_none()
         if self._lost.is_set() or row is None or (row.holder, row.fence) != (self.holder, self.fence):
-            raise LeaseLost("Another process took over as writer (this one was silent for too long). Nothing more was committed; run again.")
+            raise LeaseLost(
+                "Another process took over as writer (this one was silent for too long). Nothing more was committed; run again."
+            )
 
     def beat(self) -> None:
         """Tell the others that this holder lives."""
@@ -72,7 +74,7 @@ class WriterLease:
     @property
     def place(self) -> str:
         """This host and lock: two holders with the same place can't both be alive."""
-        stat = os.stat(self._path.parent)
+        stat = self._path.parent.stat()
         text = f"{socket.gethostname()}|{_boot_id()}|{stat.st_dev}|{stat.st_ino}|{self._path.name}"
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -97,7 +99,9 @@ class WriterLease:
                     break
                 except Timeout:
                     if time.monotonic() >= deadline:
-                        raise Retryable(f"Another process of this host has been writing for {wait_seconds:.0f} s: run again later.") from None
+                        raise Retryable(
+                            f"Another process of this host has been writing for {wait_seconds:.0f} s: run again later."
+                        ) from None
                     if not told:
                         waiting("Another process is writing; waiting for it.")
                         told = True
@@ -153,7 +157,9 @@ class WriterLease:
     def _give_back(self, held: Lease) -> None:
         with self._engine.begin() as connection:
             connection.execute(
-                sa.update(lease_table).where(lease_table.c.name == NAME, lease_table.c.holder == held.holder).values(holder=None, place=None)
+                sa.update(lease_table)
+                .where(lease_table.c.name == NAME, lease_table.c.holder == held.holder)
+                .values(holder=None, place=None)
             )
 
 

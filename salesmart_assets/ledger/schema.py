@@ -127,6 +127,6 @@ def create(engine: sa.Engine) -> None:
             for item in table.columns:
                 if item.name not in present:
                     ddl = sa.schema.CreateColumn(item).compile(dialect=connection.dialect)
-                    connection.execute(sa.DDL(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {ddl}"))
+                    connection.execute(sa.DDL(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {ddl}"))  # type: ignore[no-untyped-call]
         connection.execute(sa.delete(ledger_version))
         connection.execute(sa.insert(ledger_version).values(version=VERSION))

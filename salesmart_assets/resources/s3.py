@@ -30,7 +30,7 @@ class LandingS3(ConfigurableResource[None]):
     local default the endpoint is started on first use and lives as long as the process.
     """
 
-    max_attempts: int = Field(5, description="How often a call is tried before it fails.")
+    max_attempts: int = Field(default=5, description="How often a call is tried before it fails.")
 
     def get_client(self) -> S3Client:
         """A boto3 client for the landing zone's store."""

@@ -1,0 +1,1 @@
+"""Secrets that the platform makes and keeps for itself."""
