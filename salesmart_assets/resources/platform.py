@@ -40,7 +40,12 @@ class PlatformResource(ConfigurableResource[None]):
         settings = Settings.load()
         mark = settings.fingerprint()
         if mark not in _opened:
-            made = Platform(settings, given_zone=lambda: self.s3.zone(settings), given_marts=self.database.engine, given_session=self.spark.session)
+            made = Platform(
+                settings,
+                given_zone=lambda: self.s3.zone(settings),
+                given_marts=self.database.engine,
+                given_session=self.spark.session,
+            )
             atexit.register(made.close)
             _opened[mark] = made
         platform = _opened[mark]

@@ -21,7 +21,15 @@ from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
         (("query", "select nonsense from nowhere"), {}, "nowhere"),
         (("status",), {"SALESMART_WORKERS": "many"}, "SALESMART_WORKERS"),
         (("status",), {"SALESMART_CONTRACTS": "/no/such/folder", "SALESMART_HOME": "{home}"}, ""),
-        (("run",), {"SALESMART_S3_ENDPOINT_URL": "http://127.0.0.1:9", "SALESMART_S3_ACCESS_KEY_ID": "k" * 8, "SALESMART_S3_SECRET_ACCESS_KEY": "s" * 8}, "127.0.0.1:9"),
+        (
+            ("run",),
+            {
+                "SALESMART_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+                "SALESMART_S3_ACCESS_KEY_ID": "k" * 8,
+                "SALESMART_S3_SECRET_ACCESS_KEY": "s" * 8,
+            },
+            "127.0.0.1:9",
+        ),
         (("run",), {"SALESMART_DATABASE_URL": "mysql+pymysql://user:hidden-word@127.0.0.1:9/marts"}, "127.0.0.1"),
         (("generate", "--out", "somewhere", "--size", "much"), {}, "much"),
         (("landing", "get", "landing/sales/dt=2026-01-01/none.csv"), {}, "none.csv"),

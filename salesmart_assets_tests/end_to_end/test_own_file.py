@@ -55,7 +55,8 @@ def by_hand(sales: list[Sale]) -> dict[tuple[str, int, int], tuple[Decimal, Deci
         best[(month, store)] = max(best[(month, store)], total)
     cent = Decimal("0.01")
     return {
-        key: (total, (total * cent).quantize(cent, ROUND_HALF_UP) if total == best[key[:2]] else Decimal("0.00")) for key, total in totals.items()
+        key: (total, (total * cent).quantize(cent, ROUND_HALF_UP) if total == best[key[:2]] else Decimal("0.00"))
+        for key, total in totals.items()
     }
 
 
