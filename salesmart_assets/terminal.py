@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from io import StringIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -84,18 +85,27 @@ def cell(column: str, value: object) -> Text:
     return Text(text, style=_STYLES.get(text, ""))
 
 
-_STYLES = {"loaded": "green", "rejected": "yellow", "duplicate": "cyan", "superseded": "dim", "empty": "dim", "given_up": "red", "A": "yellow"}
+_STYLES = {
+    "loaded": "green",
+    "rejected": "yellow",
+    "duplicate": "cyan",
+    "superseded": "dim",
+    "empty": "dim",
+    "given_up": "red",
+    "A": "yellow",
+}
 
 
 def print_table(rows: Sequence[Row], columns: Sequence[str], *, title: str = "", most: int | None = None) -> None:
-    """A table for people on standard output. In a pipe it is as wide as it needs to be."""
-    if not out.is_terminal:
-        width = max((len(str(r[c])) for r in rows for c in columns), default=0) + 4
-        Console(file=sys.stdout, highlight=False, width=max(200, min(width * len(columns), 4000))).print(
-            table(rows, columns, title=title, most=most)
-        )
+    """A table for people on standard output. In a pipe it is as wide as it needs to be, without blanks at the ends of lines."""
+    grid = table(rows, columns, title=title, most=most)
+    if out.is_terminal:
+        out.print(grid)
         return
-    out.print(table(rows, columns, title=title, most=most))
+    drawn = StringIO()
+    widest = sum(max([len(c), *(len(str(cell(c, r[c]))) for r in rows)]) + 2 for c in columns)
+    Console(file=drawn, highlight=False, no_color=True, width=max(widest, len(title)) + 2).print(grid)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.getvalue().splitlines()))
 
 
 def progress() -> Progress:

@@ -22,7 +22,7 @@ from dagster import (
 from salesmart_assets.batch.progress import StepEvent, emit
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts import Table, build_tables, load_contracts
-from salesmart_assets.errors import Retryable, SalesmartError
+from salesmart_assets.errors import Permanent, Retryable, SalesmartError
 from salesmart_assets.resources import PlatformResource
 from salesmart_assets.settings import Settings
 
@@ -69,7 +69,9 @@ def table_metadata(table: Table) -> dict[str, Any]:
     }
 
 
-def run_step(context: AssetExecutionContext, platform: PlatformResource, step: Callable[[Platform, Run], Report]) -> MaterializeResult[None]:
+def run_step(
+    context: AssetExecutionContext, platform: PlatformResource, step: Callable[[Platform, Run], Report]
+) -> MaterializeResult[None]:
     """Run a step of the batch for the context's partition and show what it did.
 
     A fault that may pass is tried again after a pause; for any other the step fails at once, with the cause and the cure
@@ -81,10 +83,15 @@ def run_step(context: AssetExecutionContext, platform: PlatformResource, step: C
     emit(StepEvent(name, context.partition_key))
     try:
         with platform.open(context.log.info) as opened:
-            report = step(opened, run)
+            try:
+                report = step(opened, run)
+            except Permanent as error:
+                # Whoever asks the ledger why a file is not done gets the answer there, however the run was started.
+                opened.ledger.failed(run.batch_date, f"{name}: {error}")
+                raise
     except Retryable as error:
         if context.retry_number < _RETRIES:
-            context.log.warning(f"{error} Trying again in {_PAUSE_SECONDS} s.")
+            context.log.warning("%s Trying again in %d s.", error, _PAUSE_SECONDS)
             raise RetryRequested(max_retries=_RETRIES, seconds_to_wait=_PAUSE_SECONDS) from error
         raise Failure(str(error), allow_retries=False) from error
     except SalesmartError as error:
@@ -100,11 +107,12 @@ def _shown(report: Report) -> Mapping[str, Any]:
         shown["delta_version"] = report.version
     if report.slices:
         shown["slices"] = MetadataValue.json(list(report.slices))
-    for name, value in report.facts.items():
+    fact: Any
+    for name, fact in report.facts.items():
         if name == "preview":
-            shown[name] = MetadataValue.md(str(value))
-        elif isinstance(value, (int, float, str, bool)):
-            shown[name] = value
+            shown[name] = MetadataValue.md(str(fact))
+        elif isinstance(fact, (int, float, str, bool)):
+            shown[name] = fact
         else:
-            shown[name] = MetadataValue.json(value)
+            shown[name] = MetadataValue.json(fact)
     return shown

@@ -5,6 +5,7 @@ The libraries behind a part are loaded then, too: a look at the ledger needs nei
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
@@ -103,11 +104,9 @@ class Platform:
     @cached_property
     def session(self) -> SparkSession:
         """A session of the engine."""
-        from salesmart_assets.transforms.session import Engine
-
         if self.given_session is not None:
             return self.given_session()
-        self._engine = Engine.start(self.settings.spark)
+        self._engine = start_engine(self.settings)
         return self._engine.session()
 
     @property
@@ -141,6 +140,19 @@ class Platform:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def start_engine(settings: Settings) -> Engine:
+    """Start the engine of the settings, with what it needs to read a lake on S3.
+
+    Sail takes its S3 settings from the environment only, and reads it when it starts.
+    """
+    from salesmart_assets.lake.lake import s3_environment
+    from salesmart_assets.transforms.session import Engine
+
+    if settings.lake_uri.startswith("s3://"):
+        os.environ |= s3_environment(settings)
+    return Engine.start(settings.spark)
 
 
 def local_endpoint(settings: Settings) -> LocalEndpoint:

@@ -39,17 +39,13 @@ class Lake:
         """The lake that the settings name; a local folder is created. Raises `Unreachable` where it can't be."""
         root = settings.lake_uri
         if root.startswith("s3://"):
-            options = {"AWS_REGION": settings.s3_region}
+            options = s3_environment(settings)
             arguments: dict[str, Any] = {"region": settings.s3_region}
-            if not settings.uses_local_s3 and settings.s3_endpoint_url != "aws":
-                endpoint = settings.s3_endpoint_url or ""
-                options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+            if endpoint := options.get("AWS_ENDPOINT_URL"):
                 scheme, _, host = endpoint.partition("://")
                 arguments |= {"endpoint_override": host, "scheme": scheme}
-            if settings.s3_access_key_id and settings.s3_secret_access_key:
-                secret = settings.s3_secret_access_key.get_secret_value()
-                options |= {"AWS_ACCESS_KEY_ID": settings.s3_access_key_id, "AWS_SECRET_ACCESS_KEY": secret}
-                arguments |= {"access_key": settings.s3_access_key_id, "secret_key": secret}
+            if "AWS_ACCESS_KEY_ID" in options:
+                arguments |= {"access_key": options["AWS_ACCESS_KEY_ID"], "secret_key": options["AWS_SECRET_ACCESS_KEY"]}
             return cls(root, tables, pafs.S3FileSystem(**arguments), options)
         if "://" in root:
             raise Permanent(f"SALESMART_LAKE is {root}: use a folder or s3://bucket/prefix.")
@@ -150,6 +146,18 @@ class Lake:
             with self.filesystem.open_output_stream(target) as handle:
                 handle.write(text.encode())
         return f"{self.root}/{path}"
+
+
+def s3_environment(settings: Settings) -> dict[str, str]:
+    """The S3 settings under their AWS names, as delta-rs, Polars and Sail take them. Holds the secret key: never log it."""
+    found = {"AWS_REGION": settings.s3_region}
+    endpoint = settings.s3_endpoint_url
+    if endpoint and not settings.uses_local_s3 and endpoint != "aws":
+        found |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+    if settings.s3_access_key_id and settings.s3_secret_access_key:
+        found["AWS_ACCESS_KEY_ID"] = settings.s3_access_key_id
+        found["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key.get_secret_value()
+    return found
 
 
 def _first_line(error: Exception) -> str:

@@ -173,7 +173,9 @@ class Ledger:
                     "first_seen": now,
                     "updated_at": now,
                 }
-                file_id = connection.execute(sa.insert(ingest_file).values(values)).inserted_primary_key[0]
+                inserted = connection.execute(sa.insert(ingest_file).values(values)).inserted_primary_key
+                assert inserted is not None
+                file_id = inserted[0]
                 older = (ingest_file.c.key_hash == key_hash) & (ingest_file.c.file_id != file_id) & ingest_file.c.superseded_by.is_(None)
                 if not item.dated_key:
                     older &= ingest_file.c.batch_date == item.batch_date
@@ -231,7 +233,8 @@ class Ledger:
                     good = row.superseded_by is None and row.outcome in (None, "loaded")
                     if holder == file_id or good:
                         return int(holder)
-                    taken = connection.execute(sa.update(content_claim).where(here, content_claim.c.file_id == holder).values(file_id=file_id))
+                    still_held = content_claim.c.file_id == holder
+                    taken = connection.execute(sa.update(content_claim).where(here, still_held).values(file_id=file_id))
                     if taken.rowcount == 1:
                         return file_id
             except (sa.exc.IntegrityError, sa.exc.OperationalError):
@@ -266,7 +269,12 @@ class Ledger:
                 )
 
     def staged(
-        self, results: Sequence[FileResult], superseded: Sequence[int], delta_version: int | None, touched: Mapping[str, Iterable[str]], day: date
+        self,
+        results: Sequence[FileResult],
+        superseded: Sequence[int],
+        delta_version: int | None,
+        touched: Mapping[str, Iterable[str]],
+        day: date,
     ) -> None:
         """Enter what staging committed: results, superseded files, and once more the slices it made stale.
 
@@ -339,6 +347,9 @@ class Ledger:
                     .where(ingest_file.c.file_id.in_(ids[start : start + _CHUNK]), ready)
                     .values(status="I", stage="published", run_id=run_id, finished_at=now, updated_at=now)
                 )
+            # The error of an earlier try is no reason any more: the file came through.
+            through = (ingest_file.c.run_id == run_id) & (ingest_file.c.status == "I") & ingest_file.c.outcome.in_(("loaded", "empty"))
+            connection.execute(sa.update(ingest_file).where(through).values(reason=None))
         return [_file(row) for row in rows]
 
     def unarchived(self) -> list[File]:
@@ -375,7 +386,9 @@ class Ledger:
             affected: set[int] = {file_id for file_id, _ in counts}
             for start in range(0, len(days), _CHUNK):
                 part = days[start : start + _CHUNK]
-                affected |= set(connection.scalars(sa.select(duplicate_rows.c.file_id).where(duplicate_rows.c.sales_date.in_(part)).distinct()))
+                affected |= set(
+                    connection.scalars(sa.select(duplicate_rows.c.file_id).where(duplicate_rows.c.sales_date.in_(part)).distinct())
+                )
                 connection.execute(sa.delete(duplicate_rows).where(duplicate_rows.c.sales_date.in_(part)))
             rows = [{"file_id": file_id, "sales_date": day, "duplicates": n} for (file_id, day), n in counts.items() if n]
             if rows:
@@ -424,7 +437,7 @@ class Ledger:
 
 
 def _file(row: Any) -> File:
-    return File(**row._mapping)
+    return File(**row._mapping)  # noqa: SLF001 (SQLAlchemy's own public name for it)
 
 
 def _now() -> datetime:

@@ -25,6 +25,9 @@ from salesmart_assets.publish.wire import WireConnection
 
 LOAD_DATA, INSERT = "load_data", "insert"
 _ROWS_PER_INSERT = 1_000
+_PART = 1_000_000
+# Python's usual 28 digits are too few for a sum of decimals of 38.
+_EXACT = Context(prec=100)
 # Not allowed by the server (MySQL 5.7, MySQL 8, MariaDB), not allowed by this client library.
 _LOAD_REFUSED = (1148, 3948, 4166, 2068)
 # A backslash first, or it would be doubled in what the others have written.
@@ -55,7 +58,7 @@ def standing_totals(connection: sa.Connection, table: Table, at: sa.Table, condi
     columns: list[sa.ColumnElement[Any]] = [sa.func.count()]
     if connection.dialect.name == "sqlite":
         _teach_sqlite(connection)
-        columns += [sa.func.salesmart_sum(_sqlite_text(at, name, table.column(name).type)) for name in table.money_columns]
+        columns += [_sqlite_sum(at, name, scale_of(table, name)) for name in table.money_columns]
     else:
         columns += [sa.func.sum(at.c[name]) for name in table.money_columns]
     columns.append(_fingerprint(connection.dialect.name, table, at))
@@ -191,17 +194,33 @@ def _sqlite_text(at: sa.Table, name: str, column_type: ColumnType) -> sa.ColumnE
     return sa.case((stored.is_(None), None), (sa.func.typeof(stored) == "blob", sa.cast(stored, sa.Text())), else_=plain)
 
 
-class _Sum:
-    """SQLite has no exact sum of decimals, and Python's usual 28 digits are too few for one."""
+def _sqlite_sum(at: sa.Table, name: str, scale: int) -> sa.ColumnElement[Any]:
+    """The exact sum of a money column, as text; see `schema.sqlite_decimal` for how it is stored.
 
-    _exact = Context(prec=100)
+    Numbers have up to 15 digits, so that the nearest whole number of hundredths (…) is exact, and are added as integers, in
+    two parts that can't overflow.
+    """
+    stored = sa.type_coerce(at.c[name], sa.Float())
+    is_long = sa.func.typeof(stored) == "blob"
+    units = sa.cast(sa.func.round(stored * sa.literal(float(10**scale))), sa.BigInteger)
+    high, low = (sa.func.sum(part).filter(~is_long) for part in (units.op("/")(_PART), units.op("%")(_PART)))
+    long = sa.func.salesmart_sum(sa.cast(stored, sa.Text())).filter(is_long)
+    return sa.func.salesmart_add(high, low, long, scale)
+
+
+def _add(high: int | None, low: int | None, long: str | None, scale: int) -> str:
+    units = (high or 0) * _PART + (low or 0)
+    return format(_EXACT.add(_EXACT.scaleb(Decimal(units), -scale), Decimal(long or 0)), "f")
+
+
+class _Sum:
+    """SQLite has no exact sum of decimals."""
 
     def __init__(self) -> None:
         self.total = Decimal(0)
 
-    def step(self, text: str | None) -> None:
-        if text is not None:
-            self.total = self._exact.add(self.total, Decimal(text))
+    def step(self, text: str) -> None:
+        self.total = _EXACT.add(self.total, Decimal(text))
 
     def finalize(self) -> str:
         return format(self.total, "f")
@@ -220,5 +239,6 @@ class _Fingerprint:
 
 def _teach_sqlite(connection: sa.Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
+    driver.create_function("salesmart_add", 4, _add, deterministic=True)
     driver.create_aggregate("salesmart_sum", 1, _Sum)
     driver.create_aggregate("salesmart_fingerprint", 1, _Fingerprint)

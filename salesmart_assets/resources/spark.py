@@ -24,20 +24,23 @@ class SparkEngine(ConfigurableResource[None]):
     start costs more than most batches; it ends with the process.
     """
 
-    spark_config: dict[str, str] = {}
+    spark_config: dict[str, str] = {}  # noqa: RUF012 (a field of a pydantic model, which copies it)
 
     def session(self) -> SparkSession:
         """The session, with the engine behind it."""
         from dagster_pyspark import LazyPySparkResource
 
-        from salesmart_assets.transforms.session import SESSION_CONFIG, Engine
+        from salesmart_assets.batch.platform import start_engine
+        from salesmart_assets.transforms.session import SESSION_CONFIG
 
-        setting = Settings.load().spark
+        settings = Settings.load()
+        setting = settings.spark
         if setting not in _engines:
-            _engines[setting] = Engine.start(setting)
+            _engines[setting] = start_engine(settings)
             atexit.register(_engines[setting].stop)
         engine = _engines[setting]
         # The engine sets what every session needs; the resource then hands out that session.
         engine.session()
-        session: SparkSession = LazyPySparkResource(spark_config={"spark.remote": engine.remote, **SESSION_CONFIG, **self.spark_config}).spark_session
+        config = {"spark.remote": engine.remote, **SESSION_CONFIG, **self.spark_config}
+        session: SparkSession = LazyPySparkResource(spark_config=config).spark_session
         return session

@@ -56,8 +56,8 @@ class Installation:
     @contextmanager
     def platform(self) -> Iterator[Platform]:
         """The installation from inside, to look at its tables."""
-        url = self.environment.get("SALESMART_DATABASE_URL")
-        settings = Settings.load(home=self.home, **({"database_url": url} if url else {}))
+        names = {k: v for k, v in self.environment.items() if k.startswith("SALESMART_") and k != "SALESMART_HOME"}
+        settings = Settings.load(home=self.home, **{k.removeprefix("SALESMART_").lower(): v for k, v in names.items()})
         with Platform(settings) as opened:
             yield opened
 

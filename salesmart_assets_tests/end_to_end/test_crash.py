@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+from pathlib import Path
+
 import pytest
 
 from salesmart_assets.faultpoints import POINTS, VARIABLE
@@ -33,19 +37,32 @@ def landed(salesmart: Installation) -> None:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, object]]]:
-    salesmart = Installation(tmp_path_factory.mktemp("undisturbed") / "home")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """A home in which the second batch is landed and waits."""
+    salesmart = Installation(tmp_path_factory.mktemp("prepared") / "home")
     landed(salesmart)
+    return salesmart
+
+
+def copy_of(prepared: Installation, home: Path) -> Installation:
+    shutil.copytree(prepared.home, home)
+    return Installation(home)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(prepared: Installation, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, object]]]:
+    """The tables after a run that nobody killed."""
+    salesmart = copy_of(prepared, tmp_path_factory.mktemp("undisturbed") / "home")
     salesmart("run")
     return salesmart.tables()
 
 
 @pytest.mark.parametrize("point", sorted(POINTS))
-def test_killed_at(point: str, salesmart: Installation, undisturbed: dict[str, list[dict[str, object]]]) -> None:
+def test_killed_at(point: str, prepared: Installation, undisturbed: dict[str, list[dict[str, object]]], tmp_path: Path) -> None:
     """A run killed at any step is repaired by the next one: tables and database equal those of an undisturbed run."""
-    landed(salesmart)
+    salesmart = copy_of(prepared, tmp_path / "home")
     died = salesmart("run", code=None, **{VARIABLE: point})
-    assert died.returncode == -9, f"the fault point {point} was not reached\n{died.stdout}\n{died.stderr}"
+    assert died.returncode == -signal.SIGKILL, f"the fault point {point} was not reached\n{died.stdout}\n{died.stderr}"
     salesmart("run")
     assert salesmart.tables() == undisturbed
     files = salesmart.json("status", "--json")
