@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from salesmart_assets.contracts import Column, Table, build_tables, load_contracts
 from salesmart_assets.errors import Permanent
 from salesmart_assets.publish import Publisher, SliceLoad, open_database, read_table
-from salesmart_assets.publish.schema import SqliteDecimal
+from salesmart_assets.publish.bulk import load_side, standing_totals
+from salesmart_assets.publish.rows import totals
+from salesmart_assets.publish.schema import SqliteDecimal, side_table
 from salesmart_assets_tests.conftest import MariaDb
 from salesmart_assets_tests.publish.samples import MEMBERS, NOVEMBER, TEAM, column, load, member_load, team_load
+
+_SHORT = st.integers(-(10**15) + 1, 10**15 - 1).map(lambda units: Decimal(units).scaleb(-10))
 
 
 def _with(table: Table, *columns: Column, key: tuple[str, ...] | None = None) -> Table:
@@ -159,6 +163,20 @@ def test_a_decimal_survives_sqlite(value: Decimal) -> None:
     bind = SqliteDecimal(28, 2).bind_processor(sa.create_engine("sqlite://").dialect)
     result = SqliteDecimal(28, 2).result_processor(sa.create_engine("sqlite://").dialect, None)
     assert result(bind(value)) == value
+
+
+@given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, places=10, min_value=-(10**27), max_value=10**27) | _SHORT, max_size=20))
+def test_sums_on_sqlite_are_exact(values: list[Decimal]) -> None:
+    """What SQLite adds up for the audit is what the lake adds up, to the last place, in short and in long numbers."""
+    table = _with(MEMBERS, column("price", "decimal(38,10)"))
+    rows = load(table, [{"member_key": i, "store_id": None, "price": value} for i, value in enumerate([*values, None])]).rows
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        side = side_table(table, sa.MetaData())
+        side.create(connection)
+        load_side(connection, table, side, rows)
+        assert standing_totals(connection, table, side, None) == totals(table, rows)
+    engine.dispose()
 
 
 def test_an_analyst_can_add_and_sort_on_sqlite(database_url: str) -> None:
