@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.batch.warehouse import WHOLE, month_of
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
+from salesmart_assets.errors import Permanent
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.landing.zone import LandedObject, ObjectChanged, ObjectGone
 from salesmart_assets.ledger import File
-from salesmart_assets.publish.publisher import SliceLoad
+from salesmart_assets.publish.publisher import Publication, SliceLoad
 
 TABLE = "publication"
 
@@ -40,6 +42,7 @@ def publish(platform: Platform, run: Run) -> Report:
         platform.say(f"publication: {len(loads)} slices")
         lease.verify()
         done = platform.publisher.publish(loads, run.run_id) if loads else []
+        _refuse_newer(platform, loads, done)
         months = {load.slice for load in loads if load.slice != WHOLE}
         if months:
             platform.ledger.touch({"monthly_report": months, "daily_report": {run.batch_date.isoformat()}}, run.batch_date)
@@ -59,6 +62,22 @@ def publish(platform: Platform, run: Run) -> Report:
             "files_archived": archived,
         },
     )
+
+
+def _refuse_newer(platform: Platform, loads: Sequence[SliceLoad], done: Sequence[Publication]) -> None:
+    """Stop if the database shows later versions than the lake has: only a lake that was replaced or set back can be behind."""
+    published = {(p.mart, p.slice) for p in done}
+    known = platform.publisher.published()
+    skipped = [load for load in loads if (load.table.name, load.slice) not in published]
+    behind = [load for load in skipped if known.get((load.table.name, load.slice), -1) > load.lake_version]
+    if behind:
+        first = behind[0]
+        later = known[first.table.name, first.slice]
+        raise Permanent(
+            f"The database shows {first.table.name}/{first.slice} at version {later} of the lake's table, but this lake is only at "
+            f"version {first.lake_version} ({len(behind)} slices): the lake was replaced or set back. Nothing older is published over it. "
+            "Publish this lake to a database of its own (SALESMART_DATABASE_URL), or restore the lake."
+        )
 
 
 def archive_finished(platform: Platform) -> int:
