@@ -32,14 +32,19 @@ def serve(settings: Settings, *, read_only: bool = False) -> int:
         terminal.err.print(f"UI            http://{_HOST}:{settings.port}")
         terminal.err.print("Put a file:   salesmart land FILE --source sales   (the sensor looks every 15 s)")
         module = "dagster_webserver" if read_only else "dagster"
-        command = [sys.executable, "-m", module, *(["--read-only"] if read_only else ["dev"])]
+        # Dagster warns of the command that starts all of it in favour of another tool, which the platform does not need.
+        quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+        command = [sys.executable, *quiet, "-m", module, *(["--read-only"] if read_only else ["dev"])]
         command += ["-m", "salesmart_assets.definitions", "-h", _HOST, "-p", str(settings.port)]
         child = subprocess.Popen(command, env=environment)
+        asked: list[int] = []
 
         def stop(number: int, _: FrameType | None) -> None:
+            asked.append(number)
             child.send_signal(number)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         code = child.wait()
-    return 0 if code in (-signal.SIGINT, -signal.SIGTERM, 130, 0) else code
+    # Dagster ends with 1 when it is told to stop.
+    return 0 if asked else code
