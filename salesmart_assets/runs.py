@@ -28,7 +28,8 @@ from salesmart_assets.definitions import defs
 from salesmart_assets.publish.database import describe
 from salesmart_assets.settings import Settings
 
-PROCESS_TAG = "salesmart/process"
+PROCESS_TAG = ".dagster/salesmart_process"
+"""The process of a run that was started here; a name that the UI does not show, because it says nothing to people."""
 _MOST_ROUNDS = 3
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OPEN = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(
         None,
         description=(
-            "S3 endpoint. `local` (or empty, unless AWS is meant) starts the built-in endpoint over HOME/s3; `aws` means Amazon S3."
+            "S3 endpoint: the address of a store, or `aws` for Amazon S3. `local`, or nothing, starts the built-in one over HOME/s3."
         ),
     )
     s3_access_key_id: str | None = Field(None, description="S3 access key. Empty: the standard AWS credential chain.")
@@ -76,7 +76,7 @@ class Settings(BaseSettings):
         None, description="Database of the marts, an SQLAlchemy URL such as mysql+pymysql://user:password@host/db. Default SQLite in HOME."
     )
     ledger_url: SecretStr | None = Field(
-        None, description="Database of the ledger. Default: with the marts on MySQL, a file of its own on SQLite."
+        None, description="Database of the ledger. Default: beside the marts; where those are on SQLite, HOME/ledger.db."
     )
     spark: str = Field(
         "sail",

@@ -102,9 +102,11 @@ def run_step(
 
 
 def _shown(report: Report) -> Mapping[str, Any]:
-    shown: dict[str, Any] = {"dagster/row_count": report.rows, "bytes": report.bytes}
+    shown: dict[str, Any] = {}
     if report.version is not None:
-        shown["delta_version"] = report.version
+        shown = {"dagster/row_count": report.rows, "bytes": report.bytes, "delta_version": report.version}
+    elif report.bytes or report.rows:
+        shown = {"rows": report.rows, "bytes": report.bytes}
     if report.slices:
         shown["slices"] = MetadataValue.json(list(report.slices))
     fact: Any

@@ -13,5 +13,4 @@ load_batch = define_asset_job(
     ),
     # One process: steps share the engine's session, and a JVM or Sail is started once, not once per step.
     executor_def=in_process_executor,
-    tags={"salesmart/kind": "batch"},
 )

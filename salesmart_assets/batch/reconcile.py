@@ -18,6 +18,7 @@ from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, UNKNOWN_KEY
 
 _EXAMPLES = 5
+_WORDS = {"customers": "customers", "stores": "stores", "products": "products", "sales_team": "sellers"}
 _MONEY = pl.Decimal(28, 2)
 
 
@@ -86,20 +87,21 @@ def known_members(platform: Platform, day: date) -> Finding:
     days = {d for f in staged.files if f.value("batch_date") == day.isoformat() and (d := f.value("sales_date"))}
     rows = platform.lake.snapshot("fact_sales").only("sales_date", days).scan().filter(pl.col("batch_date") == day)
     facts: dict[str, object] = {}
-    total = 0
-    for dimension in SOURCE_OF:
+    told = []
+    for dimension, source in SOURCE_OF.items():
         role = dimension.removeprefix("dim_")
         natural = "product_name" if role == "product" else f"{role}_id"
         counts = rows.filter(pl.col(f"{role}_key") == UNKNOWN_KEY).group_by(natural).len()
         unknown = counts.sort("len", natural, descending=[True, False]).collect()
         lines = int(unknown["len"].sum())
-        total += lines
         examples = [str(v) for v in unknown[natural].head(_EXAMPLES).to_list()]
+        if lines:
+            told.append(f"{unknown.height} {_WORDS[source]} ({lines} lines, such as {examples[0]})")
         facts[dimension] = {"lines": lines, "members": unknown.height, "examples": examples}
     sentence = "Every line's customer, store, product and seller is known."
-    if total:
-        sentence = "Some members are unknown; their lines count, and resolve by themselves."
-    return Finding(total == 0, sentence, facts)
+    if told:
+        sentence = f"Not delivered yet: {', '.join(told)}. Their lines count, and resolve by themselves."
+    return Finding(not told, sentence, facts)
 
 
 def mart_reconciles_with_fact(platform: Platform, mart: str, day: date) -> Finding:
