@@ -156,7 +156,8 @@ def _waiting(platform: Platform, done: Sequence[BatchRun]) -> list[date]:
     pending = landing.look(platform)
     for file in pending.set_aside:
         terminal.err.print(f"Set aside {file.address}: {file.reason}")
-    if pending.set_aside:
+    if pending.set_aside or not pending.batches:
+        # What a crash left finished but not moved is moved now.
         archive_finished(platform)
     failed = {item.batch_date for item in done if item.reason}
     tries = Counter(item.batch_date for item in done)
