@@ -364,6 +364,11 @@ def main() -> None:
     except SalesmartError as error:
         click.echo(f"salesmart: {error}", err=True)
         sys.exit(1)
+    except OSError as error:
+        # A folder that can't be made or written, a full disk: what the system says is the cause, and the caller can mend it.
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"salesmart: {place}{error.strerror or error}. Check the path, its rights and the free space.", err=True)
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

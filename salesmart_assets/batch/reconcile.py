@@ -47,7 +47,7 @@ def rejections_are_kept(platform: Platform, day: date) -> Finding:
     files = [f for f in platform.ledger.files(batch_date=day, live_only=True) if f.outcome == "loaded"]
     want = sum(f.rows_rejected for f in files)
     snapshot = platform.lake.snapshot(REJECTED_ROWS.name).only("batch_date", [day.isoformat()])
-    have = snapshot.where(lambda f: f.file_id in {file.file_id for file in files}).rows
+    have = snapshot.where(lambda f: f.origin in {file.mark for file in files}).rows
     return Finding(want == have, f"{have:,} rejected rows are kept, the ledger counts {want:,}.", {"kept": have, "counted": want})
 
 

@@ -61,7 +61,7 @@ def stage(platform: Platform, source: str, run: Run) -> Report:
         platform.say(f"{source}: reading {len(group)} of {len(waiting)} files")
         with tempfile.TemporaryDirectory(prefix="salesmart-") as folder:
             parsed = _parse_group(platform, source, group, Path(folder))
-        commit = _commit_group(platform, source, run, parsed, retract if number == 0 else [])
+        commit = _commit_group(platform, source, run, group, parsed, retract if number == 0 else [])
         version = commit.version
         read += sum(p.result.rows_read for p in parsed)
         accepted += sum(p.result.rows_staged for p in parsed)
@@ -87,11 +87,11 @@ def keep_rejections(platform: Platform, run: Run) -> Report:
     if not files:
         return Report(facts={"rows_rejected": 0})
     add = [item for f in files for item in from_json(f.rejected_files or "[]")]
-    ids = {f.file_id for f in files}
+    marks = {f.mark for f in files}
 
     def attempt() -> Commit:
         base = platform.lake.snapshot(REJECTED_ROWS.name)
-        remove = [f for f in base.files if f.file_id in ids and f.path not in {a.path for a in add}]
+        remove = [f for f in base.files if f.origin in marks and f.path not in {a.path for a in add}]
         present = {f.path for f in base.files}
         return platform.lake.committer(REJECTED_ROWS.name).commit(
             base,
@@ -105,7 +105,7 @@ def keep_rejections(platform: Platform, run: Run) -> Report:
 
     commit = retrying(attempt)
     reach("rejections.committed")
-    platform.ledger.rejections_kept(sorted(ids))
+    platform.ledger.rejections_kept([f.file_id for f in files])
     return Report(rows=commit.rows, version=commit.version, facts={"rows_rejected": sum(f.rows for f in add)})
 
 
@@ -230,7 +230,7 @@ def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatc
         # pyarrow-stubs 20 knows no options of the format, nor that a visitor gets a WrittenFile.
         file_options=ds.ParquetFileFormat().make_write_options(compression="snappy"),  # type: ignore[call-arg]
         partitioning=ds.partitioning(pa.schema([table.arrow.field(n) for n in table.partition_by]), flavor="hive"),
-        basename_template=f"f{file.file_id}-{lake.fresh()}-{{i}}.parquet",
+        basename_template=f"f{file.mark}-{lake.fresh()}-{{i}}.parquet",
         existing_data_behavior="overwrite_or_ignore",
         max_partitions=100_000,
         file_visitor=visit,
@@ -250,16 +250,18 @@ def _write_rejections(lake: Lake, file: File, source: str, day: date, rejections
     return _write(lake, REJECTED_ROWS, file, iter(rows.select(REJECTED_ROWS.names).cast(REJECTED_ROWS.arrow).to_batches()))
 
 
-def _commit_group(platform: Platform, source: str, run: Run, parsed: Sequence[_Parsed], retract: Sequence[File]) -> Commit:
+def _commit_group(
+    platform: Platform, source: str, run: Run, group: Sequence[File], parsed: Sequence[_Parsed], retract: Sequence[File]
+) -> Commit:
     """Commit what was staged and retract what is superseded, with the slices that both make stale marked before and after."""
     table = platform.tables[staging_name(source)]
     add = [f for p in parsed for f in p.staged]
-    ids = {p.result.file_id for p in parsed} | {f.file_id for f in retract}
+    marks = {f.mark for f in (*group, *retract)}
     touched: dict[str, set[str]] = {}
 
     def attempt() -> Commit:
         base = platform.lake.snapshot(table.name)
-        remove = [f for f in base.files if f.file_id in ids]
+        remove = [f for f in base.files if f.origin in marks]
         if source == "sales":
             changed: list[NewFile | DataFile] = [*add, *remove]
             days = {d for f in changed if (d := f.value("sales_date")) is not None}

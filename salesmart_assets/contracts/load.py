@@ -24,6 +24,8 @@ def load_contracts(folder: Path | None = None) -> dict[str, Contract]:
     """
     if folder is not None and not folder.is_dir():
         raise ContractError(f"SALESMART_CONTRACTS names {folder}, which is not a folder: create it or unset the variable.")
+    if folder is not None and (strange := sorted(p.name for p in folder.glob("*.y*ml") if p.stem not in SOURCES or p.suffix != ".yaml")):
+        raise ContractError(f"{folder / strange[0]} is the contract of no source: name it SOURCE.yaml, with one of {', '.join(SOURCES)}.")
     packaged = resources.files("salesmart_assets.contracts")
     contracts = {}
     for source in SOURCES:

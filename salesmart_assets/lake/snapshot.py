@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from salesmart_assets.contracts import Table
 
-_FILE_ID = re.compile(r"(?:^|/)f(\d+)-[^/]*$")
+_ORIGIN = re.compile(r"(?:^|/)f([0-9a-f]{24})-[^/]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class DataFile:
         return dict(self.partition)[column]
 
     @property
-    def file_id(self) -> int | None:
-        """The ledger's number of the source file whose rows these are; only staged files have one."""
-        match = _FILE_ID.search(self.path)
-        return int(match[1]) if match else None
+    def origin(self) -> str | None:
+        """The mark of the source file whose rows these are (see `ledger.File.mark`); only staged files have one."""
+        match = _ORIGIN.search(self.path)
+        return match[1] if match else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,11 @@ class File:
     finished_at: datetime | None
 
     @property
+    def mark(self) -> str:
+        """What the names of its data files begin with: of its identity, so that a ledger that begins anew mistakes no file for another."""
+        return self.identity[:24]
+
+    @property
     def address(self) -> str:
         """Landing address, as shown to people and kept as `source_file` in the rows."""
         return f"s3://{self.bucket}/{self.key}"
