@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -113,6 +114,17 @@ def test_other_months_stay_as_they_are(engine: sa.Engine) -> None:
     assert (publication.rows, publication.changed_rows, publication.sums) == (0, 3, {"total_sales": Decimal(0)})
     assert set(read_table(engine, TEAM)["sales_month"].to_pylist()) == {date(2026, 10, 1)}
     assert publisher.published() == {("team", NOVEMBER): 2, ("team", OCTOBER): 1}
+
+
+def test_a_month_that_lost_its_last_row_is_emptied(engine: sa.Engine) -> None:
+    """Such a month comes from the engine as a batch without rows; alone or beside another month, it is published."""
+    publisher = Publisher(engine, TABLES)
+    publisher.publish([team_load(1), team_load(1, month=OCTOBER)], "run-1")
+    for version, others in ((2, [team_load(2, month=OCTOBER, version=2)]), (3, [])):
+        rows = pa.Table.from_batches([pa.RecordBatch.from_pylist([], schema=TEAM.arrow)])
+        emptied = replace(team_load(0, sellers=0, version=version), rows=rows)
+        publisher.publish([emptied, *others], f"run-{version}")
+        assert set(read_table(engine, TEAM)["sales_month"].to_pylist()) == {date(2026, 10, 1)}
 
 
 def test_an_older_version_never_replaces_a_newer_one(engine: sa.Engine) -> None:
