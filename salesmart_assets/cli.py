@@ -133,6 +133,10 @@ def land(files: Sequence[Path], source: str, batch_date: date | None) -> None:
     for path in files:
         if not path.is_file():
             raise UsageError(f"{path} is no file: nothing was landed.")
+    if len({path.name for path in files}) < len(files):
+        raise UsageError(
+            "Two of the files have the same name, and one would overwrite the other: nothing was landed. Land them by themselves."
+        )
     with Platform(Settings.load()) as platform:
         for path in files:
             key = platform.zone.put(path, source, batch_date or platform.today())

@@ -81,7 +81,8 @@ def run_batch(
         )
     reason = ""
     if not result.success:
-        reasons = []
+        # One cause may stop several steps: it is told once, with the first of them.
+        reasons: dict[str, str] = {}
         for event in result.all_events:
             if event.is_step_failure:
                 error = event.step_failure_data.error
@@ -90,10 +91,10 @@ def run_batch(
                 while not told and error is not None and error.cause is not None:
                     error = error.cause
                     text = error.message
-                reasons.append(f"{event.step_key}: {text.strip()}")
+                reasons.setdefault(text.strip(), f"{event.step_key}: ")
             elif event.is_failure and not reasons and event.message:
-                reasons.append(event.message)
-        reason = "; ".join(reasons[:3]) or "the run failed"
+                reasons[event.message] = ""
+        reason = "; ".join(f"{step}{text}" for text, step in list(reasons.items())[:3]) or "the run failed"
     return BatchRun(batch_date, result.run_id, monotonic() - started, reason)
 
 
@@ -191,8 +192,8 @@ def _watched(platform: Platform, opened: DagsterInstance, day: date, *, rebuild:
 
 def print_summary(platform: Platform, done: Sequence[BatchRun]) -> None:
     """What the runs did, for a stranger: files, rows and what became of them, seconds and speed."""
-    days = {item.batch_date for item in done}
-    files = [f for f in platform.ledger.files() if f.batch_date in days and f.superseded_by is None]
+    runs = {item.run_id for item in done}
+    files = [f for f in platform.ledger.files() if f.run_id in runs and f.superseded_by is None]
     columns = (
         "source",
         "files",
@@ -226,8 +227,9 @@ def print_summary(platform: Platform, done: Sequence[BatchRun]) -> None:
     if rows:
         terminal.print_table(rows, columns, title="What came in")
     failed = [item for item in done if item.reason]
+    loaded = len(done) - len(failed)
     terminal.out.print(
-        f"\n{len(done) - len(failed)} batches loaded, {len(failed)} failed; {terminal.size(read)} in {seconds:.1f} s "
+        f"\n{loaded} batch{'' if loaded == 1 else 'es'} loaded, {len(failed)} failed; {terminal.size(read)} in {seconds:.1f} s "
         f"({terminal.size(read / max(seconds, 0.001))}/s)."
     )
     if any(f.rows_rejected or f.outcome == "rejected" for f in files):

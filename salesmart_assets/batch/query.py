@@ -22,4 +22,7 @@ def run_query(platform: Platform, sql: str) -> tuple[list[dict[str, object]], li
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         names = ", ".join(table.name for table in platform.tables)
         raise UsageError(f"The query was refused: {first.rstrip('.')}. Tables are {names}.") from None
+    twice = sorted({name for name in rows.column_names if rows.column_names.count(name) > 1})
+    if twice:
+        raise UsageError(f"Several columns of the query are called {', '.join(twice)}: give each a name of its own with AS.")
     return rows.to_pylist(), list(rows.column_names)

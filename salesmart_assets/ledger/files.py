@@ -319,7 +319,7 @@ class Ledger:
                 connection.execute(
                     sa.update(ingest_file)
                     .where(ingest_file.c.file_id.in_(superseded))
-                    .values(status="A", outcome="superseded", stage="staged", rejected_files="[]", updated_at=now)
+                    .values(status="A", outcome="superseded", stage="staged", rejected_files="[]", reason=None, updated_at=now)
                 )
             gone = [*superseded, *(r.file_id for r in results if r.outcome != "loaded")]
             for start in range(0, len(gone), _CHUNK):
