@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-import polars as pl
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
-from salesmart_assets.contracts.tables import SOURCE_OF, UNKNOWN_KEY, staging_name
+from salesmart_assets.contracts.tables import SOURCE_OF, staging_name
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import Commit, NewFile, Snapshot, engine
@@ -144,18 +143,6 @@ def build_rollup(platform: Platform, name: str, run: Run) -> Report:
         commit = _replace(platform, name, old, new, "sales_date", todo, touched, lease, run, "rollup.committed")
         platform.ledger.clear(todo)
     return Report(rows=commit.rows, bytes=sum(f.size for f in new), version=commit.version, slices=tuple(sorted(days)))
-
-
-def unknown_members(platform: Platform) -> dict[str, list[str]]:
-    """For each dimension, natural ids that the fact names and nobody delivered, with a few examples each."""
-    facts = platform.lake.snapshot("fact_sales")
-    found: dict[str, list[str]] = {}
-    for dimension in SOURCE_OF:
-        role = dimension.removeprefix("dim_")
-        natural = "product_name" if role == "product" else f"{role}_id"
-        ids = facts.scan().filter(pl.col(f"{role}_key") == UNKNOWN_KEY).select(natural).unique().sort(natural).collect()
-        found[dimension] = [str(v) for v in ids[natural].to_list()]
-    return found
 
 
 def month_of(day: str) -> str:

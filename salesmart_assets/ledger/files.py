@@ -214,12 +214,6 @@ class Ledger:
         with self.engine.connect() as connection:
             return [_file(row) for row in connection.execute(query)]
 
-    def superseded_by(self, file_ids: Collection[int]) -> list[File]:
-        """Files whose place these files take."""
-        with self.engine.connect() as connection:
-            query = sa.select(ingest_file).where(ingest_file.c.superseded_by.in_(list(file_ids))).order_by(ingest_file.c.file_id)
-            return [_file(row) for row in connection.execute(query)]
-
     def claim_content(self, source: str, content_hash: str, file_id: int) -> int:
         """The file that counts for this content: `file_id` if no other live file of the source claimed it before.
 
