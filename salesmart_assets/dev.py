@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from importlib import resources
 from types import FrameType
 
 from salesmart_assets import terminal
@@ -35,7 +36,8 @@ def serve(settings: Settings, *, read_only: bool = False) -> int:
         # Dagster warns of the command that starts all of it in favour of another tool, which the platform does not need.
         quiet = ["-W", "ignore:Function `dev_command` is superseded"]
         command = [sys.executable, *quiet, "-m", module, *(["--read-only"] if read_only else ["dev"])]
-        command += ["-m", "salesmart_assets.definitions", "-h", _HOST, "-p", str(settings.port)]
+        workspace = stack.enter_context(resources.as_file(resources.files("salesmart_assets.local") / "workspace.yaml"))
+        command += ["-w", str(workspace), "-h", _HOST, "-p", str(settings.port)]
         child = subprocess.Popen(command, env=environment)
         asked: list[int] = []
 

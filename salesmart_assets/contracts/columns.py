@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import sqlalchemy as sa
 
+# Arrow and SQLAlchemy are imported where a type is asked for: whoever only shows the graph waits for neither.
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
-_ARROW: dict[str, pa.DataType] = {
-    "integer": pa.int64(),
-    "string": pa.string(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "boolean": pa.bool_(),
-}
 _SPARK = {"integer": "bigint", "string": "string", "date": "date", "timestamp": "timestamp", "boolean": "boolean"}
 _TEXT_LENGTH = 255
 
@@ -38,11 +32,11 @@ class ColumnType:
     name: str
 
     def __post_init__(self) -> None:
-        if self.name in _ARROW:
+        if self.name in _SPARK:
             return
         match = _DECIMAL.fullmatch(self.name)
         if match is None:
-            raise ValueError(f"unknown type {self.name!r}: use {', '.join(_ARROW)} or decimal(PRECISION,SCALE)")
+            raise ValueError(f"unknown type {self.name!r}: use {', '.join(_SPARK)} or decimal(PRECISION,SCALE)")
         precision, scale = int(match[1]), int(match[2])
         if not (1 <= precision <= 38 and scale <= precision):
             raise ValueError(f"{self.name}: precision is 1 to 38, scale 0 to the precision")
@@ -56,7 +50,18 @@ class ColumnType:
     @property
     def arrow(self) -> pa.DataType:
         """The Arrow type: 64-bit integers, date32, microseconds in UTC."""
-        return pa.decimal128(*self.decimal) if self.decimal else _ARROW[self.name]
+        import pyarrow as pa
+
+        if self.decimal:
+            return pa.decimal128(*self.decimal)
+        plain: dict[str, pa.DataType] = {
+            "integer": pa.int64(),
+            "string": pa.string(),
+            "date": pa.date32(),
+            "timestamp": pa.timestamp("us", tz="UTC"),
+            "boolean": pa.bool_(),
+        }
+        return plain[self.name]
 
     @property
     def spark(self) -> str:
@@ -65,6 +70,9 @@ class ColumnType:
 
     def sql(self, *, key: bool = False, length: int | None = None) -> sa.types.TypeEngine[Any]:
         """The SQLAlchemy type. A string in a key is bounded and compares byte by byte; other strings are text unless `length` is given."""
+        import sqlalchemy as sa
+        from sqlalchemy.dialects import mysql
+
         if self.decimal:
             return sa.Numeric(*self.decimal, asdecimal=True)
         if self.name == "string":
@@ -97,6 +105,8 @@ class Column:
     @property
     def arrow(self) -> pa.Field[Any]:
         """The Arrow field; nullability is checked by contracts and audits, not by Arrow."""
+        import pyarrow as pa
+
         return pa.field(self.name, self.type.arrow)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Literal
 
 from salesmart_assets.contracts.columns import Column, column
 from salesmart_assets.contracts.model import Contract
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MONEY = "decimal(18,2)"
 SUM = "decimal(28,2)"
@@ -40,11 +41,15 @@ class Table:
     @property
     def arrow(self) -> pa.Schema:
         """The Arrow schema of a row, partition columns included."""
+        import pyarrow as pa
+
         return pa.schema([c.arrow for c in self.columns])
 
     @property
     def file_schema(self) -> pa.Schema:
         """The Arrow schema of a data file: without the partition columns, which its path holds."""
+        import pyarrow as pa
+
         return pa.schema([c.arrow for c in self.columns if c.name not in self.partition_by])
 
     @property

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
+from typing import TYPE_CHECKING
+
 from dagster import ConfigurableResource
 
 from salesmart_assets.settings import Settings
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
-class MartsDatabase(ConfigurableResource[sa.Engine]):
+
+class MartsDatabase(ConfigurableResource[None]):
     """The database that `SALESMART_DATABASE_URL` names; it is created if that is allowed."""
 
     def engine(self) -> sa.Engine:
