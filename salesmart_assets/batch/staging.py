@@ -7,38 +7,25 @@ files they supersede are removed in one commit, so that an overwritten object is
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.dataset as ds
-
+from salesmart_assets.batch.parsing import Parsed, parse
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
-from salesmart_assets.contracts import Table
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, staging_name
-from salesmart_assets.errors import AuditFailed
 from salesmart_assets.faultpoints import reach
-from salesmart_assets.ingest.kernel import FileReader
-from salesmart_assets.lake import Commit, DataFile, Lake, NewFile
+from salesmart_assets.lake import Commit, DataFile, NewFile
 from salesmart_assets.lake.committer import retrying
-from salesmart_assets.lake.files import describe, from_json, to_json
+from salesmart_assets.lake.files import from_json
 from salesmart_assets.landing.zone import ObjectChanged, ObjectGone
 from salesmart_assets.ledger import File, FileResult
 
 _GROUP = 16
 """Files that are fetched, parsed and committed together; bounds the disk that a large batch needs in passing."""
 _DIMENSION_OF = {source: name for name, source in SOURCE_OF.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    result: FileResult
-    staged: tuple[NewFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +96,7 @@ def keep_rejections(platform: Platform, run: Run) -> Report:
     return Report(rows=commit.rows, version=commit.version, facts={"rows_rejected": sum(f.rows for f in add)})
 
 
-def _parse_group(platform: Platform, source: str, group: Sequence[File], folder: Path) -> list[_Parsed]:
+def _parse_group(platform: Platform, source: str, group: Sequence[File], folder: Path) -> list[Parsed]:
     """Fetch and parse files, several at a time; the same content counts once, for the file that was there first."""
     with ThreadPoolExecutor(platform.settings.workers, thread_name_prefix="parse") as pool:
         fetched = list(pool.map(lambda f: _fetch(platform, f, folder), group))
@@ -129,13 +116,13 @@ def _parse_group(platform: Platform, source: str, group: Sequence[File], folder:
     return [parsed[item.file.file_id] for item in fetched]
 
 
-def _copy_of(item: _Fetched, original: File, parsed: dict[int, _Parsed]) -> _Parsed:
+def _copy_of(item: _Fetched, original: File, parsed: dict[int, Parsed]) -> Parsed:
     """What becomes of a file with the same bytes as another: a duplicate if that one is loaded, else the same fate."""
     known = parsed.get(original.file_id)
     outcome = known.result.outcome if known else "loaded"
     rows = known.result.rows_read if known else original.rows_read
     if outcome != "loaded" and known is not None:
-        return _Parsed(replace(known.result, file_id=item.file.file_id), ())
+        return Parsed(replace(known.result, file_id=item.file.file_id), ())
     result = FileResult(
         item.file.file_id,
         "duplicate",
@@ -147,7 +134,7 @@ def _copy_of(item: _Fetched, original: File, parsed: dict[int, _Parsed]) -> _Par
         duplicate_of=original.file_id,
         rejected_files="[]",
     )
-    return _Parsed(result, ())
+    return Parsed(result, ())
 
 
 def _fetch(platform: Platform, file: File, folder: Path) -> _Fetched:
@@ -162,96 +149,16 @@ def _fetch(platform: Platform, file: File, folder: Path) -> _Fetched:
     return _Fetched(file, path, content_hash)
 
 
-def _parse(platform: Platform, source: str, item: _Fetched) -> _Parsed:
+def _parse(platform: Platform, source: str, item: _Fetched) -> Parsed:
     file = item.file
     if item.content_hash is None:
         reason = "file.gone: the object was deleted or overwritten before it was read; land it again if it is needed"
-        return _Parsed(FileResult(file.file_id, "rejected", reason, None, None, rejected_files="[]"), ())
-    contract, table = platform.contracts[source], platform.tables[staging_name(source)]
-    reader = FileReader(item.path, file.key.rsplit("/", 1)[-1], contract)
-    rejections: list[pa.Table] = []
-    assert file.batch_date is not None
-    day = file.batch_date
-    staged = _write(platform.lake, table, file, _accepted(reader, rejections, table, file))
-    summary = reader.summary
-    if summary.outcome != "loaded":
-        # What was written before the file turned out to be unusable stays invisible; upkeep removes it.
-        staged = []
-        rejections = []
-    written = sum(f.rows for f in staged)
-    if summary.outcome == "loaded" and written != summary.rows_accepted:
-        raise AuditFailed(f"{file.address}: {summary.rows_accepted} rows were accepted, but {written} were written. Nothing was committed.")
-    rejected = _write_rejections(platform.lake, file, source, day, rejections)
-    result = FileResult(
-        file.file_id,
-        summary.outcome,
-        summary.reason,
-        summary.format,
-        item.content_hash,
-        rows_read=summary.rows_read,
-        rows_accepted=summary.rows_accepted if summary.outcome == "loaded" else 0,
-        rows_rejected=summary.rows_rejected,
-        rows_staged=written,
-        rejected_files=to_json(rejected),
-    )
-    return _Parsed(result, tuple(staged))
-
-
-def _accepted(reader: FileReader, rejections: list[pa.Table], table: Table, file: File) -> Iterator[pa.RecordBatch]:
-    """The accepted rows with their origin; rejections are put aside on the way."""
-    for batch in reader:
-        if batch.rejections.num_rows:
-            rejections.append(batch.rejections)
-        rows = batch.accepted
-        if not rows.num_rows:
-            continue
-        count = rows.num_rows
-        rows = rows.append_column("source_file", pa.repeat(pa.scalar(file.address, pa.string()), count))
-        rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), count))
-        rows = rows.append_column("batch_date", pa.repeat(pa.scalar(file.batch_date, pa.date32()), count))
-        yield from rows.select(table.names).cast(table.arrow).to_batches()
-
-
-def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatch]) -> list[NewFile]:
-    """Write the rows of one file into the table's partitions, under names that say which file they are of."""
-    root = lake.path(table.name)
-    new: list[NewFile] = []
-
-    def visit(written: Any) -> None:
-        info = lake.filesystem.get_file_info(written.path)
-        if written.metadata.num_rows:
-            new.append(describe(info.path[len(root) + 1 :], table, written.metadata, info.size, info.mtime))
-
-    ds.write_dataset(
-        pa.RecordBatchReader.from_batches(table.arrow, batches),
-        root,
-        filesystem=lake.filesystem,
-        format="parquet",
-        # pyarrow-stubs 20 knows no options of the format, nor that a visitor gets a WrittenFile.
-        file_options=ds.ParquetFileFormat().make_write_options(compression="snappy"),  # type: ignore[call-arg]
-        partitioning=ds.partitioning(pa.schema([table.arrow.field(n) for n in table.partition_by]), flavor="hive"),
-        basename_template=f"f{file.mark}-{lake.fresh()}-{{i}}.parquet",
-        existing_data_behavior="overwrite_or_ignore",
-        max_partitions=100_000,
-        file_visitor=visit,
-    )
-    return sorted(new, key=lambda f: f.path)
-
-
-def _write_rejections(lake: Lake, file: File, source: str, day: date, rejections: Sequence[pa.Table]) -> list[NewFile]:
-    if not rejections:
-        return []
-    rows = pa.concat_tables(rejections)
-    count = rows.num_rows
-    rows = rows.append_column("source", pa.repeat(pa.scalar(source, pa.string()), count))
-    rows = rows.append_column("source_file", pa.repeat(pa.scalar(file.address, pa.string()), count))
-    rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), count))
-    rows = rows.append_column("batch_date", pa.repeat(pa.scalar(day, pa.date32()), count))
-    return _write(lake, REJECTED_ROWS, file, iter(rows.select(REJECTED_ROWS.names).cast(REJECTED_ROWS.arrow).to_batches()))
+        return Parsed(FileResult(file.file_id, "rejected", reason, None, None, rejected_files="[]"), ())
+    return parse(platform.lake, platform.contracts[source], platform.tables[staging_name(source)], file, item.path, item.content_hash)
 
 
 def _commit_group(
-    platform: Platform, source: str, run: Run, group: Sequence[File], parsed: Sequence[_Parsed], retract: Sequence[File]
+    platform: Platform, source: str, run: Run, group: Sequence[File], parsed: Sequence[Parsed], retract: Sequence[File]
 ) -> Commit:
     """Commit what was staged and retract what is superseded, with the slices that both make stale marked before and after."""
     table = platform.tables[staging_name(source)]

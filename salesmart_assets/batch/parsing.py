@@ -1,0 +1,115 @@
+"""Parsing: one fetched file becomes staged Parquet files and rejections, not yet visible to anybody.
+
+Belongs here: what is done with the bytes of one file. Does not belong here: which files are read, and what is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from salesmart_assets.contracts import Contract, Table
+from salesmart_assets.contracts.tables import REJECTED_ROWS
+from salesmart_assets.errors import AuditFailed
+from salesmart_assets.ingest.kernel import FileReader
+from salesmart_assets.lake import Lake, NewFile
+from salesmart_assets.lake.files import describe, to_json
+from salesmart_assets.ledger import File, FileResult
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What came of a file: the ledger's entry, and the data files that hold its accepted rows until they are committed."""
+
+    result: FileResult
+    staged: tuple[NewFile, ...]
+
+
+def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, content_hash: str) -> Parsed:
+    """Read the file at `path` by its contract and write its rows into `table`'s partitions, under names that nobody reads yet.
+
+    Raises `AuditFailed` if other rows were written than were accepted.
+    """
+    reader = FileReader(path, file.key.rsplit("/", 1)[-1], contract)
+    rejections: list[pa.Table] = []
+    staged = _write(lake, table, file, _accepted(reader, rejections, table, file))
+    summary = reader.summary
+    if summary.outcome != "loaded":
+        # What was written before the file turned out to be unusable stays invisible; upkeep removes it.
+        staged = []
+        rejections = []
+    written = sum(f.rows for f in staged)
+    if summary.outcome == "loaded" and written != summary.rows_accepted:
+        raise AuditFailed(f"{file.address}: {summary.rows_accepted} rows were accepted, but {written} were written. Nothing was committed.")
+    rejected = _write_rejections(lake, file, rejections)
+    result = FileResult(
+        file.file_id,
+        summary.outcome,
+        summary.reason,
+        summary.format,
+        content_hash,
+        rows_read=summary.rows_read,
+        rows_accepted=summary.rows_accepted if summary.outcome == "loaded" else 0,
+        rows_rejected=summary.rows_rejected,
+        rows_staged=written,
+        rejected_files=to_json(rejected),
+    )
+    return Parsed(result, tuple(staged))
+
+
+def _accepted(reader: FileReader, rejections: list[pa.Table], table: Table, file: File) -> Iterator[pa.RecordBatch]:
+    """The accepted rows with their origin; rejections are put aside on the way."""
+    for batch in reader:
+        if batch.rejections.num_rows:
+            rejections.append(batch.rejections)
+        rows = batch.accepted
+        if not rows.num_rows:
+            continue
+        count = rows.num_rows
+        rows = rows.append_column("source_file", pa.repeat(pa.scalar(file.address, pa.string()), count))
+        rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), count))
+        rows = rows.append_column("batch_date", pa.repeat(pa.scalar(file.batch_date, pa.date32()), count))
+        yield from rows.select(table.names).cast(table.arrow).to_batches()
+
+
+def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatch]) -> list[NewFile]:
+    """Write the rows of one file into the table's partitions, under names that say which file they are of."""
+    root = lake.path(table.name)
+    new: list[NewFile] = []
+
+    def visit(written: Any) -> None:
+        info = lake.filesystem.get_file_info(written.path)
+        if written.metadata.num_rows:
+            new.append(describe(info.path[len(root) + 1 :], table, written.metadata, info.size, info.mtime))
+
+    ds.write_dataset(
+        pa.RecordBatchReader.from_batches(table.arrow, batches),
+        root,
+        filesystem=lake.filesystem,
+        format="parquet",
+        # pyarrow-stubs 20 knows no options of the format, nor that a visitor gets a WrittenFile.
+        file_options=ds.ParquetFileFormat().make_write_options(compression="snappy"),  # type: ignore[call-arg]
+        partitioning=ds.partitioning(pa.schema([table.arrow.field(n) for n in table.partition_by]), flavor="hive"),
+        basename_template=f"f{file.mark}-{lake.fresh()}-{{i}}.parquet",
+        existing_data_behavior="overwrite_or_ignore",
+        max_partitions=100_000,
+        file_visitor=visit,
+    )
+    return sorted(new, key=lambda f: f.path)
+
+
+def _write_rejections(lake: Lake, file: File, rejections: Sequence[pa.Table]) -> list[NewFile]:
+    if not rejections:
+        return []
+    rows = pa.concat_tables(rejections)
+    count = rows.num_rows
+    rows = rows.append_column("source", pa.repeat(pa.scalar(file.source, pa.string()), count))
+    rows = rows.append_column("source_file", pa.repeat(pa.scalar(file.address, pa.string()), count))
+    rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), count))
+    rows = rows.append_column("batch_date", pa.repeat(pa.scalar(file.batch_date, pa.date32()), count))
+    return _write(lake, REJECTED_ROWS, file, iter(rows.select(REJECTED_ROWS.names).cast(REJECTED_ROWS.arrow).to_batches()))
