@@ -82,7 +82,7 @@ class Bucket:
         """The versions that would be current again if this version, being the current one, were deleted; else none."""
         versions: list[ObjectVersionTypeDef] = []
         deleted = []
-        with translated("Listing the versions of", self.name, landed.key):
+        with translated("Listing the versions of", self.name, under=landed.key):
             for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=landed.key):
                 versions += [v for v in page.get("Versions", []) if v["Key"] == landed.key]
                 deleted += [m["LastModified"] for m in page.get("DeleteMarkers", []) if m["Key"] == landed.key]
@@ -95,13 +95,13 @@ class Bucket:
         return [_version(v, self.name, landed.source) for v in older if not any(m > v["LastModified"] for m in deleted)]
 
     def _plain(self, prefix: str, source: str) -> Iterator[LandedObject]:
-        with translated("Listing", self.name, prefix):
+        with translated("Listing", self.name, under=prefix):
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
                 for item in page.get("Contents", []):
                     yield _object(item, self.name, source)
 
     def _latest(self, prefix: str, source: str) -> Iterator[LandedObject]:
-        with translated("Listing", self.name, prefix):
+        with translated("Listing", self.name, under=prefix):
             for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
                 for item in page.get("Versions", []):
                     if item["IsLatest"]:

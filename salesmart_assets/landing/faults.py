@@ -39,6 +39,10 @@ class ObjectGone(Permanent):
     """The object, or this version of it, is no longer there."""
 
 
+class ObjectDenied(Permanent):
+    """The store refuses this one object (no right to it, or it lies in cold storage); others may work."""
+
+
 _LATER = "It is tried again by the next run."
 _CHECK_KEYS = "Check SALESMART_S3_ACCESS_KEY_ID, SALESMART_S3_SECRET_ACCESS_KEY, SALESMART_S3_REGION and the rights they give."
 # The store's code, the kind of fault, and the rest of the sentence "Reading s3://bucket/key …".
@@ -60,13 +64,16 @@ _BY_CODE: tuple[tuple[set[str], type[Retryable | Permanent], str], ...] = (
     ),
     (
         {
-            *("AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"),
-            *("InvalidToken", "AuthorizationHeaderMalformed", "RequestTimeTooSkewed", "TokenRefreshRequired", "403", "401"),
+            *("AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
+            *("AuthorizationHeaderMalformed", "RequestTimeTooSkewed", "TokenRefreshRequired", "401"),
         },
         Unreachable,
         f"was refused. {_CHECK_KEYS}",
     ),
+    ({"InvalidObjectState"}, ObjectDenied, "was refused: it lies in cold storage. Restore it there; the next run then reads it."),
 )
+# Refused: the right to one object may be missing where all others can be had.
+_DENIED = {"AccessDenied", "403"}
 _NO_KEYS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError, ProfileNotFound)
 
 
@@ -76,24 +83,28 @@ def code_of(error: BaseException) -> str:
 
 
 @contextmanager
-def translated(doing: str, bucket: str, key: str = "") -> Iterator[None]:
-    """Raise what boto3 raises inside as `StoreFault`, `ObjectChanged`, `ObjectGone`, `Unreachable` or `Permanent`.
+def translated(doing: str, bucket: str, key: str = "", *, under: str = "") -> Iterator[None]:
+    """Raise what boto3 raises inside as `StoreFault`, `ObjectChanged`, `ObjectGone`, `ObjectDenied`, `Unreachable` or `Permanent`.
 
-    `doing` completes "… failed", such as "Reading".
+    `doing` completes "… failed", such as "Reading". What is done concerns the object at `key`, or else the whole bucket or its
+    prefix `under`: a refusal then means all of it, and is `Unreachable`.
     """
     try:
         yield
     except (BotoCoreError, ClientError, Boto3Error, HTTPError, ConnectionError, TimeoutError) as error:
-        raise _fault(error, doing, f"s3://{bucket}/{key}" if key else f"s3://{bucket}") from error
+        raise _fault(error, doing, f"s3://{bucket}/{key or under}".rstrip("/"), one_object=bool(key)) from error
 
 
-def _fault(error: BaseException, doing: str, where: str) -> Retryable | Permanent:
+def _fault(error: BaseException, doing: str, where: str, *, one_object: bool) -> Retryable | Permanent:
     if isinstance(error, S3UploadFailedError) and error.__context__ is not None:
         error = error.__context__  # boto3 hides the store's answer behind its own error
     code = code_of(error)
-    for codes, kind, sentence in _BY_CODE:
+    for codes, known, sentence in _BY_CODE:
         if code in codes:
-            return kind(f"{doing} {where} {sentence} (The store answered {code}.)")
+            return known(f"{doing} {where} {sentence} (The store answered {code}.)")
+    if code in _DENIED:
+        refused = ObjectDenied if one_object else Unreachable
+        return refused(f"{doing} {where} was refused. {_CHECK_KEYS} (The store answered {code}.)")
     if code:
         return Permanent(f"{doing} {where} failed: the store answered {code}. Run `salesmart doctor` to check the store.")
     return _without_answer(error, f"{doing} {where} failed: ")

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from salesmart_assets.errors import Permanent, Retryable, Unreachable, UsageError
 from salesmart_assets.landing.archive import Archive
 from salesmart_assets.landing.bucket import Bucket, own_version
-from salesmart_assets.landing.faults import ObjectChanged, ObjectGone, StoreFault, code_of, translated
+from salesmart_assets.landing.faults import ObjectChanged, ObjectDenied, ObjectGone, StoreFault, code_of, translated
 from salesmart_assets.landing.objects import InvalidBatchDate, LandedObject, batch_date_of, in_utc
 from salesmart_assets.local.endpoint import local_credentials
 
@@ -33,7 +33,17 @@ if TYPE_CHECKING:
     from salesmart_assets.local.endpoint import LocalEndpoint
     from salesmart_assets.settings import Settings
 
-__all__ = ["InvalidBatchDate", "LandedObject", "LandingZone", "ObjectChanged", "ObjectGone", "StoreFault", "batch_date_of", "connect"]
+__all__ = [
+    "InvalidBatchDate",
+    "LandedObject",
+    "LandingZone",
+    "ObjectChanged",
+    "ObjectDenied",
+    "ObjectGone",
+    "StoreFault",
+    "batch_date_of",
+    "connect",
+]
 
 _BLOCK_BYTES = 1 << 20
 _MULTIPART_BYTES = 32 << 20
@@ -73,7 +83,7 @@ class LandingZone:
         """Ask the store for a listing. Raises `Unreachable` with one sentence: what, where, and what to do."""
         where = self.client.meta.endpoint_url
         try:
-            with translated("Listing", self.bucket, self.prefix):
+            with translated("Listing", self.bucket, under=self.prefix):
                 self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
         except Retryable:
             raise Unreachable(
@@ -116,7 +126,7 @@ class LandingZone:
             multipart_chunksize=max(_MULTIPART_BYTES // 2, size // _MOST_PARTS),
             use_threads=not self.local,  # the local endpoint writes parts in order and holds in memory those that come early
         )
-        with path.open("rb") as file, translated("Writing", self.bucket, key):
+        with path.open("rb") as file, translated("Writing", self.bucket, under=key):
             self.client.upload_fileobj(file, self.bucket, key, Config=config)
         return key
 
@@ -127,7 +137,8 @@ class LandingZone:
     def download_file(self, key: str, etag: str, size: int, version_id: str | None, into: BinaryIO, *, bucket: str | None = None) -> str:
         """Write exactly the object that has this ETag, size in bytes and version to `into`; returns the hex SHA-256 of the content.
 
-        Lost connections and short bodies are tried again from the start. Raises `ObjectChanged`, `ObjectGone`, `StoreFault`, `Unreachable`.
+        Lost connections and short bodies are tried again from the start. Raises `ObjectChanged`, `ObjectGone`, `ObjectDenied`,
+        `StoreFault`, `Unreachable`.
         """
         bucket = bucket or self.bucket
         start = into.tell()
