@@ -11,7 +11,6 @@ the lines after the first is a record of that width by itself.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -145,7 +144,7 @@ class Delimited:
             parts = [view[lines.starts[a] : lines.nexts[b - 1]] for a, b in zip(edges[::2], edges[1::2], strict=True)]
             data = b"".join(parts)
         return pc_csv.read_csv(
-            io.BytesIO(data),
+            pa.BufferReader(data),
             pc_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
             pc_csv.ParseOptions(
                 delimiter=self._contract.delimiter,
@@ -213,28 +212,28 @@ def _simple(data: bytes, buffer: npt.NDArray[np.uint8], lines: _Lines, delimiter
     delimiters = np.flatnonzero(buffer == delimiter)
     if b'"' in data:
         quotes = np.flatnonzero(buffer == QUOTE)
-        until = np.searchsorted(quotes, lines.nexts)
-        first = np.concatenate([np.zeros(1, until.dtype), until[:-1]])
-        uneven = (until - first) % 2 == 1
-        # Counting in a byte wraps round, and stays odd or even.
-        before_byte = np.cumsum(buffer == QUOTE, dtype=np.uint8)
-        inside = before_byte[delimiters] % 2 == 1
+        counts = _counts(quotes, lines)
+        uneven = counts % 2 == 1
         if uneven.any():
-            # From a line with an odd number of quotes on, odd and even change places.
-            shifted = first % 2 == 1
-            inside ^= shifted[_line_of(delimiters, lines)]
-            second = (np.arange(len(quotes)) % 2 == 1) ^ shifted[np.repeat(np.arange(lines.count), until - first)]
-            opening, closing = quotes[~second], quotes[second]
-        else:
-            opening, closing = quotes[::2], quotes[1::2]
+            simple[uneven] = False
+            quotes = quotes[~np.repeat(uneven, counts)]
+        opening, closing = quotes[::2], quotes[1::2]
+        # A doubled quote looks like the end of a quoted value and the beginning of another: the two are side by side.
+        doubled = np.flatnonzero(closing[:-1] + 1 == opening[1:])
         ends_value = np.zeros(256, np.bool_)
         ends_value[[delimiter, 10, 13]] = True
         before = ends_value[buffer[np.maximum(opening - 1, 0)]] | (opening == 0)
         after = ends_value[buffer[np.minimum(closing + 1, len(buffer) - 1)]] | (closing + 1 == len(buffer))
-        simple[uneven] = False
+        before[doubled + 1] = True
+        after[doubled] = True
         simple[_line_of(np.concatenate([opening[~before], closing[~after]]), lines)] = False
-        # In a simple line, a delimiter after an odd number of quotes is part of a value.
-        delimiters = delimiters[~inside]
+        # In a simple line, a delimiter between two quotes is part of a value.
+        first, behind = np.searchsorted(delimiters, opening), np.searchsorted(delimiters, closing)
+        held = behind - first
+        if held.any():
+            begins = np.cumsum(held) - held
+            inside = np.repeat(first - begins, held) + np.arange(held.sum())
+            delimiters = np.delete(delimiters, inside)
     simple &= _has_width(delimiters, lines, width)
     if b"\0" in data:
         simple[_line_of(np.flatnonzero(buffer == 0), lines)] = False
@@ -249,6 +248,13 @@ def _line_of(positions: Places, lines: _Lines) -> Places:
     return np.searchsorted(lines.nexts, positions, "right")
 
 
+def _counts(positions: Places, lines: _Lines) -> Places:
+    """How many of the positions are in each line; the fewer of the two are looked up among the others."""
+    if len(positions) < lines.count:
+        return np.bincount(_line_of(positions, lines), minlength=lines.count)
+    return np.diff(np.searchsorted(positions, lines.nexts), prepend=0)
+
+
 def _has_width(delimiters: Places, lines: _Lines, width: int) -> Flags:
     each = width - 1
     if each and len(delimiters) == lines.count * each:
@@ -256,8 +262,7 @@ def _has_width(delimiters: Places, lines: _Lines, width: int) -> Flags:
         # The usual case, without counting: the n-th delimiters all lie in the n-th line.
         if (grid[:, 0] >= lines.starts).all() and (grid[:, -1] < lines.nexts).all():
             return np.ones(lines.count, np.bool_)
-    until = np.searchsorted(delimiters, lines.nexts)
-    flags: Flags = np.diff(until, prepend=0) == each
+    flags: Flags = _counts(delimiters, lines) == each
     return flags
 
 
