@@ -277,21 +277,56 @@ def _short(file: File, column: str) -> object:
 @cli.command()
 @_source_option
 @click.option("--date", "batch_date", type=DATE, help="Only this batch date.")
+@click.option("--replayed", is_flag=True, help="Also rows that were mended and replayed since.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, every row.")
-def rejects(source: str | None, batch_date: date | None, as_json: bool) -> None:
+def rejects(source: str | None, batch_date: date | None, replayed: bool, as_json: bool) -> None:
     """Rejected rows and files, with all their reasons. A file rejected whole has no row number."""
     from salesmart_assets import terminal
     from salesmart_assets.batch import rejections
     from salesmart_assets.batch.platform import Platform
 
     with Platform(Settings.load()) as platform:
-        rows = rejections.listed(platform, source, batch_date)
+        rows = rejections.listed(platform, source, batch_date, replayed=replayed)
     if as_json:
         terminal.print_json(rows)
     elif rows:
         terminal.print_table(rows, REJECT_COLUMNS, most=40 if terminal.out.is_terminal else None)
     else:
         terminal.err.print("Nothing was rejected.")
+
+
+@cli.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write rejected rows to this CSV file, to be mended.")
+@_source_option
+@click.option("--date", "batch_date", type=DATE, help="With --out: only this batch date.")
+def replay(file: Path | None, out: Path | None, source: str | None, batch_date: date | None) -> None:
+    """Mend rejected rows: --out writes them to a file; edit it, and give it back as FILE. `salesmart run` then loads them.
+
+    However often a row is replayed, it counts once: as it came back last. It leaves when its file is superseded.
+    """
+    from salesmart_assets.batch import rejections, replay
+    from salesmart_assets.batch.platform import Platform
+
+    if (file is None) == (out is None):
+        raise UsageError("Name the file to write with --out FILE, or give a mended one back: `salesmart replay FILE`.")
+    with Platform(Settings.load()) as platform:
+        if out is not None:
+            if not out.absolute().parent.is_dir():
+                raise UsageError(f"{out.absolute().parent} is no folder: nothing was written.")
+            rows = rejections.rejected_rows(platform, source, batch_date).to_dicts()
+            written = replay.write_out(platform, out, rows)
+            click.echo(f"{written.rows} rejected {written.source} rows of {written.files} files are in {out}.")
+            click.echo(f"Mend them there, take out what stays rejected, then: salesmart replay {out}", err=True)
+        elif file is not None:
+            taken = replay.take_back(platform, file)
+            for address in taken.landed:
+                click.echo(address)
+            if taken.outdated:
+                click.echo(f"{taken.outdated} rows were left out: their file was replaced since.", err=True)
+            click.echo(
+                f"{taken.rows} rows landed. Load them with `salesmart run`." if taken.rows else "There was no row to take back.", err=True
+            )
 
 
 @cli.command()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from salesmart_assets.contracts import Contract, Table
@@ -24,20 +25,37 @@ from salesmart_assets.ledger import File, FileResult
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What came of a file: the ledger's entry, and the data files that hold its accepted rows until they are committed."""
+    """What came of a file: the ledger's entry, and the data files that hold its accepted rows until they are committed.
+
+    `kept`: the file was not read again, and what is committed of it stays.
+    """
 
     result: FileResult
     staged: tuple[NewFile, ...]
+    kept: bool = False
 
 
-def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, content_hash: str) -> Parsed:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where mended rows came from: the landing address of their file, and their numbers in it, row by row."""
+
+    address: str
+    rows: Sequence[int]
+
+    def numbers(self, source_rows: pa.ChunkedArray[Any]) -> pa.ChunkedArray[Any]:
+        """The numbers in the origin of rows that are counted from 1."""
+        return pa.chunked_array([pa.array(self.rows, pa.int64())]).take(pc.subtract(source_rows, 1))
+
+
+def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, content_hash: str, origin: Origin | None = None) -> Parsed:
     """Read the file at `path` by its contract and write its rows into `table`'s partitions, under names that nobody reads yet.
 
-    Raises `AuditFailed` if other rows were written than were accepted.
+    `origin` says of mended rows where they came from: they carry that file and their numbers in it. Raises `AuditFailed` if
+    other rows were written than were accepted.
     """
     reader = FileReader(path, file.key.rsplit("/", 1)[-1], contract)
     rejections: list[pa.Table] = []
-    staged = _write(lake, table, file, _accepted(reader, rejections, table, file))
+    staged = _write(lake, table, file, _accepted(reader, rejections, table, file, origin))
     summary = reader.summary
     if summary.outcome != "loaded":
         # What was written before the file turned out to be unusable stays invisible; upkeep removes it.
@@ -46,7 +64,7 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
     written = sum(f.rows for f in staged)
     if summary.outcome == "loaded" and written != summary.rows_accepted:
         raise AuditFailed(f"{file.address}: {summary.rows_accepted} rows were accepted, but {written} were written. Nothing was committed.")
-    rejected = _write_rejections(lake, file, rejections)
+    rejected = _write_rejections(lake, file, rejections, origin)
     result = FileResult(
         file.file_id,
         summary.outcome,
@@ -58,23 +76,29 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
         rows_rejected=summary.rows_rejected,
         rows_staged=written,
         rejected_files=to_json(rejected),
+        header=summary.header,
     )
     return Parsed(result, tuple(staged))
 
 
-def _accepted(reader: FileReader, rejections: list[pa.Table], table: Table, file: File) -> Iterator[pa.RecordBatch]:
+def _accepted(reader: FileReader, rejections: list[pa.Table], table: Table, file: File, origin: Origin | None) -> Iterator[pa.RecordBatch]:
     """The accepted rows with their origin; rejections are put aside on the way."""
     for batch in reader:
         if batch.rejections.num_rows:
             rejections.append(batch.rejections)
-        rows = batch.accepted
-        if not rows.num_rows:
-            continue
-        count = rows.num_rows
-        rows = rows.append_column("source_file", pa.repeat(pa.scalar(file.address, pa.string()), count))
-        rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), count))
-        rows = rows.append_column("batch_date", pa.repeat(pa.scalar(file.batch_date, pa.date32()), count))
-        yield from rows.select(table.names).cast(table.arrow).to_batches()
+        if batch.accepted.num_rows:
+            yield from _located(batch.accepted, file, origin).select(table.names).cast(table.arrow).to_batches()
+
+
+def _located(rows: pa.Table, file: File, origin: Origin | None) -> pa.Table:
+    """Rows with the file they came in, and mended rows with their numbers there."""
+    if origin is not None:
+        place = rows.schema.get_field_index("source_row")
+        rows = rows.set_column(place, "source_row", origin.numbers(rows["source_row"]))
+    address = file.address if origin is None else origin.address
+    rows = rows.append_column("source_file", pa.repeat(pa.scalar(address, pa.string()), rows.num_rows))
+    rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), rows.num_rows))
+    return rows.append_column("batch_date", pa.repeat(pa.scalar(file.batch_date, pa.date32()), rows.num_rows))
 
 
 def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatch]) -> list[NewFile]:
@@ -103,13 +127,9 @@ def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatc
     return sorted(new, key=lambda f: f.path)
 
 
-def _write_rejections(lake: Lake, file: File, rejections: Sequence[pa.Table]) -> list[NewFile]:
+def _write_rejections(lake: Lake, file: File, rejections: Sequence[pa.Table], origin: Origin | None) -> list[NewFile]:
     if not rejections:
         return []
-    rows = pa.concat_tables(rejections)
-    count = rows.num_rows
-    rows = rows.append_column("source", pa.repeat(pa.scalar(file.source, pa.string()), count))
-    rows = rows.append_column("source_file", pa.repeat(pa.scalar(file.address, pa.string()), count))
-    rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), count))
-    rows = rows.append_column("batch_date", pa.repeat(pa.scalar(file.batch_date, pa.date32()), count))
+    rows = _located(pa.concat_tables(rejections), file, origin)
+    rows = rows.append_column("source", pa.repeat(pa.scalar(file.source, pa.string()), rows.num_rows))
     return _write(lake, REJECTED_ROWS, file, iter(rows.select(REJECTED_ROWS.names).cast(REJECTED_ROWS.arrow).to_batches()))

@@ -6,21 +6,23 @@ files they supersede are removed in one commit, so that an overwritten object is
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from salesmart_assets.batch.parsing import Parsed, parse
+from salesmart_assets.batch.parsing import Origin, Parsed, parse
 from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.replay import is_replay, origin_of, still_rejected, unwrap
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, staging_name
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import Commit, DataFile, NewFile
 from salesmart_assets.lake.committer import retrying
 from salesmart_assets.lake.files import from_json
-from salesmart_assets.landing.zone import ObjectChanged, ObjectGone
+from salesmart_assets.landing.faults import ObjectChanged, ObjectDenied, ObjectGone, StoreFault
 from salesmart_assets.ledger import File, FileResult
 
 _GROUP = 16
@@ -30,51 +32,82 @@ _DIMENSION_OF = {source: name for name, source in SOURCE_OF.items()}
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
+    """A file's bytes on disk. Without a hash there are none: `gone` says that there will not be, else `fault` says why not now."""
+
     file: File
     path: Path
     content_hash: str | None
+    gone: str = ""
+    fault: Exception | None = None
 
 
 def stage(platform: Platform, source: str, run: Run) -> Report:
-    """Read the batch's files of a source that are registered, and commit their rows; returns what came of them."""
+    """Read the batch's files of a source that are registered, and commit their rows; returns what came of them.
+
+    A file that can't be had now, for itself alone, stays pending with the reason; the others go on.
+    """
     ledger = platform.ledger
-    mine = ledger.files(source=source, batch_date=run.batch_date)
+    mine = _linked(platform, source, run)
     waiting = [f for f in mine if f.status == "A" and f.stage == "registered" and f.superseded_by is None]
+    # Mended rows count for rows that their file, as it is read now, rejects: so that file comes first.
+    waiting.sort(key=lambda f: is_replay(f.key))
     retract = [f for f in mine if f.superseded_by is not None and f.outcome != "superseded"]
     read = accepted = size = rows = 0
     version: int | None = None
-    for number, start in enumerate(range(0, max(len(waiting), 1 if retract else 0), _GROUP)):
-        group = waiting[start : start + _GROUP]
+    unread: list[str] = []
+    for number, group in enumerate(_groups(waiting) or ([[]] if retract else [])):
         platform.say(f"{source}: reading {len(group)} of {len(waiting)} files")
         with tempfile.TemporaryDirectory(prefix="salesmart-") as folder:
-            parsed = _parse_group(platform, source, group, Path(folder))
-        commit = _commit_group(platform, source, run, group, parsed, retract if number == 0 else [])
+            parsed, faults = _parse_group(platform, source, group, Path(folder))
+        unread += [f"{f.address}: {faults[f.file_id]}" for f in group if f.file_id in faults]
+        had = [f for f in group if f.file_id not in faults]
+        commit = _commit_group(platform, source, run, had, parsed, retract if number == 0 else [])
         version = commit.version
         read += sum(p.result.rows_read for p in parsed)
         accepted += sum(p.result.rows_staged for p in parsed)
-        size += sum(f.size for f in group)
+        size += sum(f.size for f in had)
         rows += commit.rows
     files = [f for f in ledger.files(source=source, batch_date=run.batch_date) if f.superseded_by is None]
     facts = {
         "files": len(files),
-        "files_read_now": len(waiting),
+        "files_read_now": len(waiting) - len(unread),
         "bytes_read": size,
         "rows_read": sum(f.rows_read for f in files),
         "rows_accepted": sum(f.rows_accepted for f in files),
         "rows_rejected": sum(f.rows_rejected for f in files),
         "rows_duplicate": sum(f.rows_duplicate for f in files),
         "files_rejected": [f"{f.key}: {f.reason}" for f in files if f.outcome == "rejected"],
+        "files_unread": unread,
     }
     return Report(rows=rows, bytes=size, version=version, slices=(run.batch_date.isoformat(),), facts=facts)
 
 
+def _linked(platform: Platform, source: str, run: Run) -> list[File]:
+    """The batch's files of a source, replays with the file whose rows they mend."""
+    mine = platform.ledger.files(source=source, batch_date=run.batch_date)
+    unlinked = {f.file_id: origin for f in mine if f.replay_of is None and (origin := origin_of(f.key)) is not None}
+    if unlinked or any(f.replay_of is not None for f in mine):
+        platform.ledger.link_replays(unlinked)
+        mine = platform.ledger.files(source=source, batch_date=run.batch_date)
+    return mine
+
+
+def _groups(files: Sequence[File]) -> list[list[File]]:
+    """Files to be committed together; replays come after all others."""
+    parts = [[f for f in files if is_replay(f.key) == replay] for replay in (False, True)]
+    return [part[start : start + _GROUP] for part in parts for start in range(0, len(part), _GROUP)]
+
+
 def keep_rejections(platform: Platform, run: Run) -> Report:
     """Commit the rejections of all staged files of the batch; a file's earlier rejections are replaced."""
-    files = [f for f in platform.ledger.files(batch_date=run.batch_date, status="A", stages=("staged",)) if f.rejected_files is not None]
-    if not files:
+    files = platform.ledger.files(batch_date=run.batch_date, status="A", stages=("staged",))
+    # A file that stays as it was read before brings no new rejections: those it has stay as well.
+    read = [f for f in files if f.rejected_files is not None]
+    if not read:
+        platform.ledger.rejections_kept([f.file_id for f in files])
         return Report(facts={"rows_rejected": 0})
-    add = [item for f in files for item in from_json(f.rejected_files or "[]")]
-    marks = {f.mark for f in files}
+    add = [item for f in read for item in from_json(f.rejected_files or "[]")]
+    marks = {f.mark for f in read}
 
     def attempt() -> Commit:
         base = platform.lake.snapshot(REJECTED_ROWS.name)
@@ -96,14 +129,23 @@ def keep_rejections(platform: Platform, run: Run) -> Report:
     return Report(rows=commit.rows, version=commit.version, facts={"rows_rejected": sum(f.rows for f in add)})
 
 
-def _parse_group(platform: Platform, source: str, group: Sequence[File], folder: Path) -> list[Parsed]:
-    """Fetch and parse files, several at a time; the same content counts once, for the file that was there first."""
+def _parse_group(platform: Platform, source: str, group: Sequence[File], folder: Path) -> tuple[list[Parsed], dict[int, str]]:
+    """Fetch and parse files, several at a time; the same content counts once, for the file that was there first.
+
+    Returns what was parsed, and by `file_id` why a file could not be read now. Raises that fault where no file can be read.
+    """
     with ThreadPoolExecutor(platform.settings.workers, thread_name_prefix="parse") as pool:
-        fetched = list(pool.map(lambda f: _fetch(platform, f, folder), group))
+        every = list(pool.map(lambda f: _fetch(platform, f, folder), group))
+        fetched = [item for item in every if item.fault is None]
+        faults = {item.file.file_id: str(item.fault) for item in every if item.fault is not None}
+        platform.ledger.unread(faults)
+        for item in every:
+            if not fetched and isinstance(item.fault, StoreFault):
+                raise item.fault
         copies: dict[int, File] = {}
         for item in fetched:
             # State sources may repeat: A, B, A again is three deliveries. Empty files are just empty.
-            if item.content_hash is None or platform.contracts[source].is_state or item.file.size == 0:
+            if item.content_hash is None or platform.contracts[source].is_state or item.file.size == 0 or is_replay(item.file.key):
                 continue
             holder = platform.ledger.claim_content(source, item.content_hash, item.file.file_id)
             if holder != item.file.file_id:
@@ -113,7 +155,7 @@ def _parse_group(platform: Platform, source: str, group: Sequence[File], folder:
     for item in fetched:
         if item.file.file_id in copies:
             parsed[item.file.file_id] = _copy_of(item, copies[item.file.file_id], parsed)
-    return [parsed[item.file.file_id] for item in fetched]
+    return [parsed[item.file.file_id] for item in fetched], faults
 
 
 def _copy_of(item: _Fetched, original: File, parsed: dict[int, Parsed]) -> Parsed:
@@ -142,19 +184,56 @@ def _fetch(platform: Platform, file: File, folder: Path) -> _Fetched:
     with path.open("wb") as into:
         try:
             content_hash = platform.zone.download_file(file.current_key, file.current_etag, file.size, file.current_version_id, into)
-        except (ObjectGone, ObjectChanged):
+        except (ObjectGone, ObjectChanged) as error:
             # Another identity is in its place, or nothing: what was listed can no longer be had. If it was
             # overwritten, the new object is listed by the next look and supersedes this one.
-            content_hash = None
+            return _Fetched(file, path, None, gone=str(error))
+        except (ObjectDenied, StoreFault) as error:
+            return _Fetched(file, path, None, fault=error)
     return _Fetched(file, path, content_hash)
 
 
 def _parse(platform: Platform, source: str, item: _Fetched) -> Parsed:
     file = item.file
     if item.content_hash is None:
+        return _gone(file)
+    table, contract = platform.tables[staging_name(source)], platform.contracts[source]
+    if not is_replay(file.key):
+        return parse(platform.lake, contract, table, file, item.path, item.content_hash)
+    if file.replay_of is None:
+        reason = "file.replay: the file whose rows these are is not in this ledger; land that file, and replay what it rejects"
+        return Parsed(FileResult(file.file_id, "rejected", reason, "json", item.content_hash, rejected_files="[]"), ())
+    origin = platform.ledger.file(file.replay_of)
+    try:
+        rows = unwrap(item.path, still_rejected(platform, origin))
+    except (ValueError, KeyError, TypeError):
+        reason = "file.unreadable: these are no mended rows as `salesmart replay` lands them; replay them again"
+        return Parsed(FileResult(file.file_id, "rejected", reason, "json", item.content_hash, rejected_files="[]"), ())
+    return parse(platform.lake, contract, table, file, item.path, item.content_hash, Origin(origin.address, rows))
+
+
+def _gone(file: File) -> Parsed:
+    """What becomes of a file that can't be had any more: rejected if it was never read, else it stays as it was read then."""
+    if file.content_hash is None or file.outcome is None:
         reason = "file.gone: the object was deleted or overwritten before it was read; land it again if it is needed"
         return Parsed(FileResult(file.file_id, "rejected", reason, None, None, rejected_files="[]"), ())
-    return parse(platform.lake, platform.contracts[source], platform.tables[staging_name(source)], file, item.path, item.content_hash)
+    known = FileResult(
+        file.file_id,
+        file.outcome,
+        file.reason,
+        file.format,
+        file.content_hash,
+        file.rows_read,
+        file.rows_accepted,
+        file.rows_rejected,
+        file.rows_duplicate,
+        file.rows_staged,
+        file.duplicate_of,
+        # Rejections that are in their table stay there; those that are not yet will be.
+        file.rejected_files,
+        tuple(json.loads(file.header or "[]")),
+    )
+    return Parsed(known, (), kept=True)
 
 
 def _commit_group(
@@ -163,7 +242,8 @@ def _commit_group(
     """Commit what was staged and retract what is superseded, with the slices that both make stale marked before and after."""
     table = platform.tables[staging_name(source)]
     add = [f for p in parsed for f in p.staged]
-    marks = {f.mark for f in (*group, *retract)}
+    kept = {p.result.file_id for p in parsed if p.kept}
+    marks = {f.mark for f in (*group, *retract) if f.file_id not in kept}
     touched: dict[str, set[str]] = {}
 
     def attempt() -> Commit:

@@ -197,11 +197,13 @@ def _touch_batch(platform: Platform, table: str, run: Run, staged: Snapshot) -> 
 
 
 def _complete_batches(platform: Platform, source: str) -> list[date]:
-    """Batch dates on which a snapshot of the source came in whole: nothing in it was rejected."""
+    """Batch dates on which a snapshot of the source came in whole: nothing in it was rejected, or all of that was mended."""
     whole: dict[date, bool] = {}
-    for f in platform.ledger.files(source=source, live_only=True):
+    files = platform.ledger.files(source=source, live_only=True)
+    mended = {f.replay_of: f.rows_staged for f in files if f.replay_of is not None}
+    for f in files:
         if f.batch_date is not None and f.outcome is not None:
-            clean = f.outcome in ("loaded", "empty", "duplicate") and f.rows_rejected == 0
+            clean = f.outcome in ("loaded", "empty", "duplicate") and f.rows_rejected <= mended.get(f.file_id, 0)
             whole[f.batch_date] = whole.get(f.batch_date, True) and clean
     return sorted(day for day, clean in whole.items() if clean)
 

@@ -7,6 +7,7 @@ touched is pending; then it is `I`. Rows read are always rows accepted + rejecte
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
@@ -71,6 +72,8 @@ class File:
     content_hash: str | None
     duplicate_of: int | None
     superseded_by: int | None
+    replay_of: int | None
+    header: str | None
     format: str | None
     rejected_files: str | None
     delta_version: int | None
@@ -108,6 +111,7 @@ class FileResult:
     rows_staged: int = 0
     duplicate_of: int | None = None
     rejected_files: str | None = None
+    header: tuple[str, ...] = ()
 
 
 class Ledger:
@@ -246,6 +250,18 @@ class Ledger:
         with self.engine.connect() as connection:
             return _file(connection.execute(sa.select(ingest_file).where(ingest_file.c.file_id == file_id)).one())
 
+    def by_identity(self, identity: str) -> File | None:
+        """The file with this identity, if it was ever seen."""
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(ingest_file).where(ingest_file.c.identity == identity)).one_or_none()
+            return None if row is None else _file(row)
+
+    def replays_of(self, file_id: int) -> list[File]:
+        """The files that hold mended rows of a file, oldest first."""
+        query = sa.select(ingest_file).where(ingest_file.c.replay_of == file_id).order_by(ingest_file.c.file_id)
+        with self.engine.connect() as connection:
+            return [_file(row) for row in connection.execute(query)]
+
     def pending_dates(self) -> list[date]:
         """Batch dates with a file that is not done, or a slice that is not cleared; oldest first."""
         with self.engine.connect() as connection:
@@ -298,6 +314,7 @@ class Ledger:
                         rows_staged=result.rows_staged,
                         duplicate_of=result.duplicate_of,
                         rejected_files=result.rejected_files,
+                        header=json.dumps(result.header, ensure_ascii=False),
                         delta_version=delta_version,
                         updated_at=now,
                     )
@@ -326,6 +343,32 @@ class Ledger:
                 connection.execute(sa.delete(duplicate_rows).where(duplicate_rows.c.file_id.in_(part)))
             for table, names in touched.items():
                 slices.touch(connection, table, names, day)
+
+    def link_replays(self, origins: Mapping[int, str]) -> None:
+        """Note of replays whose mended rows they hold (`origins`: identity of the file they came in, by `file_id`).
+
+        A replay whose file is superseded is superseded as well: its rows leave with the file.
+        """
+        origin = ingest_file.alias("origin")
+        with self.engine.begin() as connection:
+            for file_id, identity in origins.items():
+                found = connection.scalar(sa.select(ingest_file.c.file_id).where(ingest_file.c.identity == identity))
+                if found is not None:
+                    connection.execute(sa.update(ingest_file).where(ingest_file.c.file_id == file_id).values(replay_of=found))
+            left = sa.select(ingest_file.c.file_id, origin.c.superseded_by).where(
+                ingest_file.c.replay_of == origin.c.file_id,
+                origin.c.superseded_by.is_not(None),
+                ingest_file.c.superseded_by.is_(None),
+            )
+            for row in connection.execute(left).all():
+                here = ingest_file.c.file_id == row.file_id
+                connection.execute(sa.update(ingest_file).where(here).values(superseded_by=row.superseded_by, updated_at=_now()))
+
+    def unread(self, reasons: Mapping[int, str]) -> None:
+        """Note why files could not be read this time; they stay pending."""
+        with self.engine.begin() as connection:
+            for file_id, reason in reasons.items():
+                connection.execute(sa.update(ingest_file).where(ingest_file.c.file_id == file_id).values(reason=reason, updated_at=_now()))
 
     def rejections_kept(self, file_ids: Sequence[int]) -> None:
         """Enter that the rejections of these files are in their table."""

@@ -48,6 +48,8 @@ ingest_file = sa.Table(
     sa.Column("content_hash", _text(64), index=True, comment="SHA-256 of the object's bytes"),
     sa.Column("duplicate_of", sa.BigInteger, index=True, comment="file with the same content that counts"),
     sa.Column("superseded_by", sa.BigInteger, index=True),
+    sa.Column("replay_of", sa.BigInteger, index=True, comment="file whose mended rows these are"),
+    sa.Column("header", _long_text, comment="names of its columns, as a JSON list"),
     sa.Column("format", _text(16)),
     sa.Column("rejected_files", _long_text, comment="data files of its rejections, until they are committed, as JSON"),
     sa.Column("delta_version", sa.BigInteger, comment="version of the staging table that shows its rows"),
@@ -108,7 +110,7 @@ source_location = sa.Table(
 )
 
 ledger_version = sa.Table("ledger_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
-VERSION = 1
+VERSION = 2
 
 
 def create(engine: sa.Engine) -> None:
@@ -128,5 +130,9 @@ def create(engine: sa.Engine) -> None:
                 if item.name not in present:
                     ddl = sa.schema.CreateColumn(item).compile(dialect=connection.dialect)
                     connection.execute(sa.DDL(f"ALTER TABLE {preparer.format_table(table)} ADD COLUMN {ddl}"))  # type: ignore[no-untyped-call]
+            indexed = {item["name"] for item in inspector.get_indexes(table.name)}
+            for index in table.indexes:
+                if index.name not in indexed:
+                    index.create(connection)
         connection.execute(sa.delete(ledger_version))
         connection.execute(sa.insert(ledger_version).values(version=VERSION))
