@@ -48,8 +48,12 @@ class Platform:
 
     @cached_property
     def contracts(self) -> dict[str, Contract]:
-        """The contracts, by source."""
-        return load_contracts(self.settings.contracts)
+        """The contracts, by source; a user's own are checked whole, so that a fault is told before there is a file."""
+        if self.settings.contracts is None:
+            return load_contracts()
+        from salesmart_assets.ingest.judge import check_contract
+
+        return load_contracts(self.settings.contracts, check_contract)
 
     @cached_property
     def tables(self) -> Tables:

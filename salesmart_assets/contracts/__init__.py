@@ -5,7 +5,7 @@ Arrow schemas, column docs, database DDL and the generator's columns all come fr
 
 from salesmart_assets.contracts.columns import Column, ColumnType
 from salesmart_assets.contracts.load import load_contracts
-from salesmart_assets.contracts.model import SOURCES, STATE_SOURCES, Contract, ContractColumn, RowRule
+from salesmart_assets.contracts.model import SOURCES, STATE_SOURCES, Contract, ContractColumn, Misstated, RowRule
 from salesmart_assets.contracts.tables import Table, Tables, build_tables
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ColumnType",
     "Contract",
     "ContractColumn",
+    "Misstated",
     "RowRule",
     "Table",
     "Tables",

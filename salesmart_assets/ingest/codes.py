@@ -33,6 +33,7 @@ COLUMN_CODES = _registry(
     Code("scale", "{column} has more decimal places than the column keeps.", "Round it at the source, or widen the type in the contract."),
     Code("range", "{column} is larger than the column's type can hold.", "Correct the value, or widen the type in the contract."),
     Code("format", "{column} is no date (or time) in any of the column's formats.", "Correct it, or add its pattern to `date_formats`."),
+    Code("compute", "{column} is computed, and that would divide by zero.", "Correct the columns that it is computed from, or deliver it."),
     Code("min", "{column} is below the contract's minimum.", "Correct the value, or lower `min` in the contract."),
     Code("max", "{column} is above the contract's maximum.", "Correct the value, or raise `max` in the contract."),
     Code("pattern", "{column} does not match the contract's pattern.", "Correct the value, or the `pattern` in the contract."),
@@ -68,7 +69,7 @@ FILE_CODES = _registry(
     Code(
         "file.too_many_rejections",
         "More of its rows broke the contract than it allows.",
-        "Correct the file, or raise `max_rejected_ratio`.",
+        "Correct the file, or raise `max_rejected_ratio` or `max_rejected_rows`.",
     ),
 )
 """Rules over a whole file."""

@@ -62,9 +62,11 @@ def match(names: Sequence[str], contract: Contract) -> Header:
 def require(known: dict[str, int] | set[str], names: Sequence[str], contract: Contract) -> None:
     """Raise `FileRejected` where the contract wants a mandatory column and the file does not have it."""
     missing = [name for name in contract.mandatory if name not in known]
-    if not missing or (known and contract.on_missing_column == "fill_null"):
+    if known and (not missing or contract.on_missing_column == "fill_null"):
         return
     which = f"the mandatory column {missing[0]} is missing" if len(missing) == 1 else f"the mandatory columns {listed(missing)} are missing"
+    if not missing:
+        which = "no column is there"
     if not known:
         which += "; no name in the first line is a column of the contract, is the header missing?"
     else:

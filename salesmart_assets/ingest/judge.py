@@ -1,14 +1,14 @@
 """The contract's verdict on rows: typed values, and every rule that a row broke.
 
-Belongs here: NULLs, limits, patterns, listed values and row rules. Does not belong here: how a format is read (`Rows`)
-or how a text becomes a value (`values`).
+Belongs here: NULLs and what stands in for them, limits, patterns, listed values and row rules. Does not belong here: how
+a format is read (`Rows`) or how a text becomes a value (`values`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -17,9 +17,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from salesmart_assets.contracts import Contract, ContractColumn, RowRule
-from salesmart_assets.errors import ContractError
+from salesmart_assets.contracts import Contract, ContractColumn, Misstated, RowRule
 from salesmart_assets.ingest.codes import ROW_CODES
+from salesmart_assets.ingest.compute import Computation
 from salesmart_assets.ingest.rows import Array, Places, Rows, nulls
 from salesmart_assets.ingest.values import Parser, Unfit
 
@@ -35,16 +35,22 @@ class Verdict:
     codes: dict[int, list[str]]
 
 
+def check_contract(contract: Contract) -> None:
+    """Find out whether a contract can be applied, before there is a file. Raises `Misstated` where it cannot."""
+    Judge(contract)
+
+
 class Judge:
     """Applies a contract to rows.
 
-    Raises `ContractError` where the contract cannot be applied at all: a limit that is no value of its column, a rule
-    that is no expression over the contract's columns.
+    Raises `Misstated`, a `ContractError`, where the contract cannot be applied at all: a limit that is no value of its
+    column, a rule that is no expression over the contract's columns.
     """
 
     def __init__(self, contract: Contract) -> None:
         self._columns = [_ColumnJudge(contract, name, column) for name, column in contract.columns.items()]
-        self._rules = [_RuleJudge(contract, rule) for rule in contract.rules]
+        self._computed = {name: Computation(contract, name, item.compute) for name, item in contract.columns.items() if item.compute}
+        self._rules = [_RuleJudge(contract, place, rule) for place, rule in enumerate(contract.rules)]
 
     def judge(self, rows: Rows) -> Verdict:
         """The verdict on rows."""
@@ -57,16 +63,65 @@ class Judge:
         forced: dict[str, list[tuple[int, str]]] = {}
         for place, name, kind in rows.faults:
             forced.setdefault(name, []).append((place, kind))
-        values: dict[str, Array] = {}
+        read: dict[str, Read] = {}
         for column in self._columns:
             given = rows.columns.get(column.name)
             array = nulls(len(rows.numbers), column.target) if given is None else given
-            values[column.name], faults = column.judge(array, forced.get(column.name, ()))
-            for code, places in faults:
+            read[column.name] = column.read(array, forced.get(column.name, ()))
+        for name, computation in self._computed.items():
+            if read[name].values.null_count:
+                read[name] = _computed(read, name, computation)
+        for column in self._columns:
+            for code, places in column.judge(read[column.name]):
                 note(code, places)
+        values = {name: item.values for name, item in read.items()}
         for rule in self._rules:
             note(*rule.judge(values))
         return Verdict(list(values.values()), codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A column's values, NULL where there is none; `faults`: the places of unfit ones by kind of code.
+
+    `excused`: places that are empty only because another column is unfit, which is told there.
+    """
+
+    values: Array
+    faults: dict[str, Places]
+    excused: Places = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def absent(self) -> Places:
+        """The places for which the file says nothing: empty, and not for a fault."""
+        missing = self.values.is_null().to_numpy(zero_copy_only=False)
+        for places in (*self.faults.values(), self.excused):
+            missing[places] = False
+        return np.flatnonzero(missing)
+
+    def filled(self, at: Places, values: Array) -> Array:
+        """The column's values with others in the places `at`."""
+        if len(at) == len(self.values):
+            return values
+        mask = np.zeros(len(self.values), np.bool_)
+        mask[at] = True
+        return pc.replace_with_mask(self.values, pa.array(mask), values)
+
+
+def _computed(read: dict[str, Read], name: str, computation: Computation) -> Read:
+    """The column with computed values where the file gives none."""
+    column = read[name]
+    at = column.absent
+    if not len(at):
+        return column
+    whole = len(at) == len(column.values)
+    found = computation.over({n: read[n].values if whole else read[n].values.take(pa.array(at)) for n in computation.reads}, len(at))
+    faults = dict(column.faults)
+    for kind, places in found.faults.items():
+        faults[kind] = np.union1d(faults.get(kind, np.zeros(0, np.int64)), at[places])
+    unfit = [places for n in computation.reads for places in (*read[n].faults.values(), read[n].excused)]
+    excused = np.intersect1d(np.concatenate(unfit), at) if unfit else column.excused
+    return Read(column.filled(at, found.values), faults, excused)
 
 
 class _ColumnJudge:
@@ -75,23 +130,39 @@ class _ColumnJudge:
         self.target = column.column_type.arrow
         self._parser = Parser(column, contract.decimal_sign)
         self._may_be_null = column.may_be_null
-        place = f"contract of {contract.source}, column {name}"
+        self._source = contract.source
         plain = Parser(column.model_copy(update={"date_formats": ("%Y-%m-%d", *column.date_formats)}), ".")
-        self._min = self._limit(column.min, plain, f"{place}: min")
-        self._max = self._limit(column.max, plain, f"{place}: max")
-        self._values = pa.array([self._value(v, plain, f"{place}: values") for v in column.values], self.target) if column.values else None
+        self._min = self._limit(column.min, plain, "min")
+        self._max = self._limit(column.max, plain, "max")
+        self._values = None
+        if column.values:
+            self._values = pa.array([self._value(v, plain, "values", at) for at, v in enumerate(column.values)], self.target)
         self._pattern = re.compile(column.pattern) if column.pattern is not None else None
+        if self._min is not None and self._max is not None and self._min.as_py() > self._max.as_py():
+            raise self._misstated(f"the smallest value, {column.min}, is above the largest, {column.max}: correct one of them", "min")
+        self._default = self._limit(column.default, plain, "default")
+        if self._default is not None:
+            broken = [code for code, places in self.judge(Read(pa.array([self._default.as_py()], self.target), {})) if len(places)]
+            if broken:
+                rule = broken[0].partition(":")[0]
+                raise self._misstated(f"{column.default!r} breaks the column's own rule `{rule}`: correct one of the two", "default")
 
-    def _limit(self, text: str | None, parser: Parser, place: str) -> pa.Scalar[Any] | None:
-        return None if text is None else pa.scalar(self._value(text, parser, place), self.target)
+    def _misstated(self, says: str, *key: str | int) -> Misstated:
+        return Misstated(self._source, ("columns", self.name, *key), says)
 
-    def _value(self, text: str, parser: Parser, place: str) -> Any:
+    def _limit(self, text: str | None, parser: Parser, key: str) -> pa.Scalar[Any] | None:
+        return None if text is None else pa.scalar(self._value(text, parser, key), self.target)
+
+    def _value(self, text: str, parser: Parser, *key: str | int) -> Any:
         try:
             return parser.one(text)
         except Unfit:
-            raise ContractError(f"{place}: {text!r} is no value of the column's type; correct the contract.") from None
+            how = {"date": "2026-01-31", "timestamp": "2026-01-31T08:00:00", "boolean": "true"}.get(str(self._parser.kind), "10")
+            says = f"{text!r} is no value of the column's type, {self._parser.kind}: write one, such as {how}"
+            raise self._misstated(says, *key) from None
 
-    def judge(self, array: Array, forced: list[tuple[int, str]] | tuple[()]) -> tuple[Array, Faults]:
+    def read(self, array: Array, forced: list[tuple[int, str]] | tuple[()]) -> Read:
+        """The column's values: from texts, or as they are; the default where there is none."""
         faults: dict[str, Places] = {}
         if pa.types.is_string(array.type):
             parsed = self._parser.all(array)
@@ -102,14 +173,24 @@ class _ColumnJudge:
             values, faults = _in_calendar(values, faults)
         for place, kind in forced:
             faults[kind] = np.append(faults.get(kind, np.array([], np.int64)), place)
-        return values, self._faults(values, faults)
+        found = Read(values, faults)
+        if self._default is None or not values.null_count:
+            return found
+        at = found.absent
+        return Read(found.filled(at, self._defaults(len(at))), faults)
+
+    def _defaults(self, count: int) -> Array:
+        assert self._default is not None
+        return pa.array([self._default.as_py()], self.target).take(np.zeros(count, np.int64))
+
+    def judge(self, read: Read) -> Faults:
+        """The places of rows that break a rule of the column, by code."""
+        values = read.values
+        if values.null_count and not self._may_be_null:
+            yield f"null:{self.name}", read.absent
+        yield from self._faults(values, read.faults)
 
     def _faults(self, values: Array, faults: dict[str, Places]) -> Faults:
-        if values.null_count and not self._may_be_null:
-            missing = values.is_null().to_numpy(zero_copy_only=False)
-            for places in faults.values():
-                missing[places] = False
-            yield f"null:{self.name}", np.flatnonzero(missing)
         for kind, places in faults.items():
             yield f"{kind}:{self.name}", places
         if self._min is not None:
@@ -129,11 +210,11 @@ class _ColumnJudge:
 class _RuleJudge:
     """One row rule. Rows in which a column of the rule is NULL, or was no value, are not judged."""
 
-    def __init__(self, contract: Contract, rule: RowRule) -> None:
+    def __init__(self, contract: Contract, number: int, rule: RowRule) -> None:
         self._code = f"row.{rule.name}"
-        place = f"contract of {contract.source}, rule {rule.name}"
+        place = ("rules", number, "expression")
         if self._code in ROW_CODES:
-            raise ContractError(f"{place}: this name has a meaning of its own; choose another.")
+            raise Misstated(contract.source, ("rules", number, "name"), f"{rule.name} has a meaning of its own: choose another name")
         # Two rows, so that an expression that makes one value of all rows is told from one that judges each.
         empty = pl.DataFrame({c.name: pl.Series(nulls(2, c.type.arrow)) for c in contract.table_columns()})
         try:
@@ -141,10 +222,12 @@ class _RuleJudge:
             result = empty.select(self._expression.alias("verdict"))["verdict"]
         except pl.exceptions.PolarsError as error:
             said = (str(error).splitlines() or ["it cannot be read"])[0]
-            raise ContractError(f"{place}: {rule.expression!r} is no expression over the contract's columns: {said}.") from None
+            says = f"{rule.expression!r} is no expression over the contract's columns ({said}): use their names and SQL's operators"
+            raise Misstated(contract.source, place, says) from None
         self._columns = sorted(set(self._expression.meta.root_names()))
         if not self._columns or len(result) != 2 or result.dtype != pl.Boolean or ".over(" in str(self._expression):
-            raise ContractError(f"{place}: {rule.expression!r} must compare columns of one row, such as `total_cost >= price`.")
+            says = f"{rule.expression!r} must compare columns of one row, such as `total_cost >= price`"
+            raise Misstated(contract.source, place, says)
 
     def judge(self, values: dict[str, Array]) -> tuple[str, Places]:
         frame = pl.DataFrame({name: pl.Series(values[name]) for name in self._columns})

@@ -36,7 +36,6 @@ import numpy as np
 import pyarrow as pa
 
 from salesmart_assets.contracts import Contract
-from salesmart_assets.errors import ContractError
 from salesmart_assets.ingest.content import Content, FileRejected
 from salesmart_assets.ingest.delimited import Delimited
 from salesmart_assets.ingest.json_lines import JsonLines
@@ -96,10 +95,6 @@ class FileReader:
     """
 
     def __init__(self, path: Path, name: str, contract: Contract, *, block_bytes: int = 8 << 20) -> None:
-        if not (contract.delimiter.isascii() and contract.delimiter not in '"\r\n\0'):
-            raise ContractError(f"contract of {contract.source}: the delimiter {contract.delimiter!r} cannot be used; use one ASCII sign.")
-        if contract.delimiter == contract.decimal_sign == ".":
-            raise ContractError(f"contract of {contract.source}: delimiter and decimal_sign are both a point.")
         self._path = path
         self._name = name
         self._contract = contract
@@ -129,9 +124,7 @@ class FileReader:
                     read += batch.accepted.num_rows + batch.rejections.num_rows
                     rejected += batch.rejections.num_rows
                     yield batch
-                if read and rejected / read > self._contract.max_rejected_ratio:
-                    limit = f"the contract allows a share of {self._contract.max_rejected_ratio:g}"
-                    raise FileRejected("file.too_many_rejections", f"{rejected} of {read} rows broke the contract, {limit}")
+                self._limit(read, rejected)
             except FileRejected as given_up:
                 reason = str(given_up)
             if isinstance(rows, Parquet) and reason is not None:
@@ -141,6 +134,16 @@ class FileReader:
             self._summary = FileSummary("rejected", reason, content.kind, header, read, 0, read)
         else:
             self._summary = FileSummary("loaded" if read else "empty", None, content.kind, header, read, read - rejected, rejected)
+
+    def _limit(self, read: int, rejected: int) -> None:
+        ratio, number = self._contract.max_rejected_ratio, self._contract.max_rejected_rows
+        if read and rejected / read > ratio:
+            limit = f"a share of {ratio:g}"
+        elif number is not None and rejected > number:
+            limit = f"{number}"
+        else:
+            return
+        raise FileRejected("file.too_many_rejections", f"{rejected} of {read} rows broke the contract, which allows {limit}")
 
     def _rows(self, content: Content) -> Delimited | JsonLines | Parquet:
         if content.format == "parquet":

@@ -34,7 +34,8 @@ _ISO_TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?)?(Z|[+-]\d{2}:?\d{2})?",
     re.ASCII,
 )
-_SIMPLE_DATE = {"%Y": r"(?P<Y>[0-9]{4})", "%m": r"(?P<m>[0-9]{1,2})", "%d": r"(?P<d>[0-9]{1,2})"}
+_DIGITS = {"%Y": "year", "%m": "month", "%d": "day", "%H": "hour", "%M": "minute", "%S": "second"}
+"""Directives that stand for plain digits."""
 
 
 class Unfit(Exception):
@@ -66,6 +67,7 @@ class Parser:
 
     def __init__(self, column: ContractColumn, decimal_sign: str) -> None:
         self.target = column.column_type.arrow
+        self.kind = column.type
         self._sign = decimal_sign
         sign = re.escape(decimal_sign)
         self._number = re.compile(rf"([+-]?)([0-9]+)(?:{sign}([0-9]+))?")
@@ -199,28 +201,43 @@ def _truth(text: str) -> bool:
 
 
 def _date_format(pattern: str) -> Callable[[str], date]:
-    """A reader of one strptime pattern. Days and months may be written with one digit where something separates them."""
-    if set(re.findall("%.", pattern)) == set(_SIMPLE_DATE) and pattern.count("%") == 3:
-        # Text and directives in turn; the first and the last part are text, perhaps none.
-        parts = re.split("(%[Ymd])", pattern)
-        expression = re.escape(parts[0])
-        for at in range(1, len(parts), 2):
-            joined = (at > 1 and not parts[at - 1]) or (at + 2 < len(parts) and not parts[at + 1])
-            expression += _SIMPLE_DATE[parts[at]].replace("{1,2}", "{2}" if joined else "{1,2}") + re.escape(parts[at + 1])
-        compiled = re.compile(expression)
-
-        def read(text: str) -> date:
-            match = compiled.fullmatch(text)
-            if match is None:
-                raise Unfit("format")
-            return date(int(match["Y"]), int(match["m"]), int(match["d"]))
-
-        return read
-    return lambda text: _strptime(text, pattern).date()
+    """A reader of the day in one strptime pattern; a time in it is read and left out."""
+    read = _moment_format(pattern)
+    return lambda text: read(text).date()
 
 
 def _time_format(pattern: str) -> Callable[[str], datetime]:
-    return lambda text: _in_utc(_strptime(text, pattern))
+    read = _moment_format(pattern)
+    return lambda text: _in_utc(read(text))
+
+
+def _moment_format(pattern: str) -> Callable[[str], datetime]:
+    """A reader of one strptime pattern. Months, days and times may be written with one digit where something separates them."""
+    directives = re.findall("%.", pattern)
+    plain = {"%Y", "%m", "%d"} <= set(directives) <= set(_DIGITS)
+    if not plain or len(set(directives)) < pattern.count("%"):
+        return lambda text: _strptime(text, pattern)
+    # Text and directives in turn; the first and the last part are text, perhaps none.
+    parts = re.split("(%[YmdHMS])", pattern)
+    expression = _literal(parts[0])
+    for at in range(1, len(parts), 2):
+        joined = (at > 1 and not parts[at - 1]) or (at + 2 < len(parts) and not parts[at + 1])
+        digits = "{4}" if parts[at] == "%Y" else "{2}" if joined else "{1,2}"
+        expression += f"(?P<{parts[at][1]}>[0-9]{digits})" + _literal(parts[at + 1])
+    compiled = re.compile(expression)
+
+    def read(text: str) -> datetime:
+        match = compiled.fullmatch(text)
+        if match is None:
+            raise Unfit("format")
+        return datetime(**{_DIGITS[f"%{name}"]: int(digits) for name, digits in match.groupdict().items()})  # type: ignore[arg-type]  # noqa: DTZ001
+
+    return read
+
+
+def _literal(text: str) -> str:
+    """What stands between directives, as an expression: blanks may be more than one."""
+    return re.sub(r"(?:\\[ \t])+", "[ \\\\t]+", re.escape(text))
 
 
 def _strptime(text: str, pattern: str) -> datetime:

@@ -9,7 +9,6 @@ from decimal import Decimal
 import pytest
 
 from salesmart_assets.contracts import load_contracts
-from salesmart_assets.errors import ContractError
 from salesmart_assets.ingest.kernel import FileReader
 from salesmart_assets_tests.ingest.reading import HEADER, ROW, SALES, csv, read, zipped
 
@@ -290,13 +289,6 @@ def test_other_delimiters_and_decimal_signs(delimiter, name):
     result = read(csv(row.replace(".", ","), row, header=HEADER.replace(",", delimiter)), f"{name}.csv", contract)
     assert result.rows[0]["price"] == Decimal("1.50")
     assert result.codes == {2: "type:price,type:total_cost"}
-
-
-def test_a_delimiter_that_cannot_be_is_refused():
-    """A delimiter that cannot be used is said at once, as a fault of the contract."""
-    for delimiter in ('"', "\n", "§"):
-        with pytest.raises(ContractError, match="delimiter"):
-            FileReader(__file__, "x.csv", SALES.model_copy(update={"delimiter": delimiter}))
 
 
 def test_the_summary_is_there_at_the_end_and_every_iteration_begins_anew(tmp_path):
