@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesmart_assets.contracts import ContractColumn
+from salesmart_assets.ingest.digits import plain_numbers
 from salesmart_assets.ingest.rows import Array, Places
 
 _Reader: TypeAlias = Callable[[str], Any]
@@ -107,6 +108,22 @@ class Parser:
         return self._distinct(texts)
 
     def _numbers(self, texts: Array) -> Parsed:
+        """Plain numbers at once, all others among themselves."""
+        found = plain_numbers(texts, self.target, self._sign)
+        if found.whole:
+            return Parsed(found.values(self.target), {})
+        others = np.flatnonzero(~found.plain)
+        if len(others) > len(texts) // 2:
+            return self._numbers_in_any_form(texts)
+        values = found.values(self.target)
+        rest = self._numbers_in_any_form(texts.take(pa.array(others)))
+        # Where each row's value is in the two, one behind the other.
+        places = np.cumsum(found.plain) - 1
+        places[others] = len(values) + np.arange(len(others))
+        both = pa.concat_arrays([values, rest.values]).take(pa.array(places))
+        return Parsed(both, {kind: others[at] for kind, at in rest.faults.items()})
+
+    def _numbers_in_any_form(self, texts: Array) -> Parsed:
         text = pl.Series("text", texts)
         present = text.is_not_null() & (text != "")
         fits = text.str.contains(self._fits)
