@@ -9,28 +9,38 @@ from __future__ import annotations
 import os
 import signal
 
+from salesmart_assets.contracts.model import SOURCES
+from salesmart_assets.contracts.tables import DIMENSIONS, MARTS, ROLLUPS, staging_name
+
 VARIABLE = "SALESMART_FAULT_POINT"
+_STAGING = tuple(staging_name(source) for source in SOURCES)
+_PLACES: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("landing.registered", SOURCES, "the source's files are in the ledger, nothing was read"),
+    ("staging.touched", _STAGING, "slices are marked as stale, nothing is committed"),
+    ("staging.committed", _STAGING, "rows are in the staging table, the ledger does not know yet"),
+    ("rejections.committed", (), "rejections are in their table, the ledger does not know yet"),
+    ("dimension.touched", DIMENSIONS, "slices that a new dimension makes stale are marked, it is not committed"),
+    ("dimension.committed", DIMENSIONS, "a dimension is committed, its slice not cleared"),
+    ("fact.written", (), "the fact's files are written, not committed"),
+    ("fact.committed", (), "the fact is committed, its slices not cleared"),
+    ("rollup.committed", ROLLUPS, "a rollup is committed, its slices not cleared"),
+    ("mart.committed", MARTS, "a mart is committed, its slices not cleared"),
+    ("publish.loaded", (), "side tables are loaded, nothing is visible"),
+    ("publish.before_commit", (), "the publication's transaction is complete, not committed"),
+    ("publish.committed", (), "the publication is visible, its slices not cleared"),
+    ("files.closed", (), "files are done in the ledger, not archived"),
+    ("files.archived", (), "the first object is archived, the ledger does not know yet"),
+)
 POINTS: dict[str, str] = {
-    "landing.registered": "the batch's files are in the ledger, nothing was read",
-    "staging.touched": "slices are marked as stale, nothing is committed",
-    "staging.committed": "rows are in the staging table, the ledger does not know yet",
-    "rejections.committed": "rejections are in their table, the ledger does not know yet",
-    "dimension.touched": "slices that a new dimension makes stale are marked, it is not committed",
-    "dimension.committed": "a dimension is committed, its slice not cleared",
-    "fact.written": "the fact's files are written, not committed",
-    "fact.committed": "the fact is committed, its slices not cleared",
-    "rollup.committed": "a rollup is committed, its slices not cleared",
-    "mart.committed": "a mart is committed, its slices not cleared",
-    "publish.loaded": "side tables are loaded, nothing is visible",
-    "publish.before_commit": "the publication's transaction is complete, not committed",
-    "publish.committed": "the publication is visible, its slices not cleared",
-    "files.closed": "files are done in the ledger, not archived",
+    (f"{name}@{table}" if table else name): meaning for name, tables, meaning in _PLACES for table in (tables or ("",))
 }
+"""Every fault point, `PLACE` or `PLACE@TABLE`, and how things stand there."""
 
 
-def reach(name: str) -> None:
+def reach(name: str, table: str = "") -> None:
     """Say that the process is at a fault point; it dies here if it was told to."""
-    if name not in POINTS:
-        raise KeyError(f"{name} is not a fault point")
-    if os.environ.get(VARIABLE) == name:
+    point = f"{name}@{table}" if table else name
+    if point not in POINTS:
+        raise KeyError(f"{point} is not a fault point")
+    if os.environ.get(VARIABLE) == point:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -79,7 +79,7 @@ def register(platform: Platform, source: str, run: Run) -> list[File]:
         platform.ledger.reopen([f.file_id for f in live], run.run_id)
     files = platform.ledger.files(source=source, batch_date=run.batch_date, status="A", stages=("registered",))
     platform.ledger.attempt([f.file_id for f in files], run.run_id)
-    reach("landing.registered")
+    reach("landing.registered", source)
     return [f for f in files if f.superseded_by is None]
 
 

@@ -68,7 +68,7 @@ def build_mart(platform: Platform, name: str, run: Run) -> Report:
             run_id=run.run_id,
             lease=lease,
         )
-        reach("mart.committed")
+        reach("mart.committed", name)
         platform.ledger.touch(touched, run.batch_date)
         platform.ledger.clear(todo)
     facts_shown: dict[str, object] = {"months": months, "restated_months": [m for m in months if m < month_of(run.batch_date.isoformat())]}

@@ -106,6 +106,7 @@ def _archive(platform: Platform, file: File) -> bool:
     except (ObjectGone, ObjectChanged):
         # Somebody took it away or put something new in its place: what is there now is not what was read, so it stays.
         return False
+    reach("files.archived")
     found = platform.zone.head(key)
     if found is not None:
         platform.ledger.moved(file.file_id, key, found.etag, found.version_id)

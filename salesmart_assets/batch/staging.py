@@ -256,12 +256,12 @@ def _commit_group(
         elif add or remove:
             touched[_DIMENSION_OF[source]] = {"all"}
         platform.ledger.touch(touched, run.batch_date)
-        reach("staging.touched")
+        reach("staging.touched", table.name)
         return platform.lake.committer(table.name).commit(
             base, add, remove, slice_column="batch_date", slices={run.batch_date.isoformat()}, run_id=run.run_id, lease=None
         )
 
     commit = retrying(attempt)
-    reach("staging.committed")
+    reach("staging.committed", table.name)
     platform.ledger.staged([p.result for p in parsed], [f.file_id for f in retract], commit.version, touched, run.batch_date)
     return commit

@@ -56,9 +56,9 @@ def build_dimension(platform: Platform, name: str, run: Run) -> Report:
             return Report(rows=old.rows, bytes=old.size, version=old.version, facts={"changed": False})
         touched["publication"] = {f"{name}/{WHOLE}"}
         platform.ledger.touch(touched, run.batch_date)
-        reach("dimension.touched")
+        reach("dimension.touched", name)
         commit = platform.lake.committer(name).commit(old, new, old.files, slice_column=None, slices=(), run_id=run.run_id, lease=lease)
-        reach("dimension.committed")
+        reach("dimension.committed", name)
         platform.ledger.touch(touched, run.batch_date)
         platform.ledger.clear(todo)
     return Report(
@@ -104,7 +104,7 @@ def build_fact(platform: Platform, run: Run) -> Report:
         losers = _duplicates(platform, rows) if part.rows else {}
         _audit_fact(part, new, losers)
         touched = dict.fromkeys(ROLLUP_SLICES, days)
-        commit = _replace(platform, name, old, new, "sales_date", todo, touched, lease, run, "fact.committed")
+        commit = _replace(platform, name, old, new, "sales_date", todo, touched, lease, run, ("fact.committed",))
         platform.ledger.count_duplicates([date.fromisoformat(d) for d in days], losers)
         platform.ledger.clear(todo)
     return Report(
@@ -140,7 +140,7 @@ def build_rollup(platform: Platform, name: str, run: Run) -> Report:
             present = {month_of(d) for d in old.partitions("sales_date")}
             months |= {n for m in tuple(months) if (n := next_month(m)) in present}
         touched = dict.fromkeys(ROLLUP_SLICES[name], months)
-        commit = _replace(platform, name, old, new, "sales_date", todo, touched, lease, run, "rollup.committed")
+        commit = _replace(platform, name, old, new, "sales_date", todo, touched, lease, run, ("rollup.committed", name))
         platform.ledger.clear(todo)
     return Report(rows=commit.rows, bytes=sum(f.size for f in new), version=commit.version, slices=tuple(sorted(days)))
 
@@ -174,14 +174,14 @@ def _replace(
     touched: Mapping[str, Iterable[str]],
     lease: Lease,
     run: Run,
-    fault: str,
+    fault: tuple[str, ...],
 ) -> Commit:
     """Replace stale slices of a table whole; what depends on them is marked before and after."""
     slices = {item.slice for item in todo}
     platform.ledger.touch(touched, run.batch_date)
     remove = [f for f in old.files if f.value(column) in slices]
     commit = platform.lake.committer(name).commit(old, new, remove, slice_column=column, slices=slices, run_id=run.run_id, lease=lease)
-    reach(fault)
+    reach(*fault)
     platform.ledger.touch(touched, run.batch_date)
     return commit
 
