@@ -11,6 +11,7 @@ the lines after the first is a record of that width by itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,9 @@ from salesmart_assets.ingest.rows import Array, Broken, Places, Rows, visible
 MAX_RECORD_BYTES = 1 << 20
 """A quoted value that goes on over lines must end within so many bytes of its row's beginning."""
 
+_TOLD_DELIMITER = re.compile(rb'"?sep=(.)"?', re.IGNORECASE | re.DOTALL)
+"""A first line that Excel writes and reads."""
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -43,6 +47,7 @@ class Delimited:
         self._block_bytes = block_bytes
         self._delimiter = contract.delimiter.encode()
         self._rows = 0
+        self._told_delimiter = False
 
     def __iter__(self) -> Iterator[Rows]:
         rest = b""
@@ -50,7 +55,7 @@ class Delimited:
             data = rest + block if rest else block
             header, begin = (self.header, 0) if self.header is not None else self._read_header(data, final=final)
             if header is None:
-                rest = data
+                rest = data[begin:]
                 continue
             self.header, data, rest = header, data[begin:], b""
             if data:
@@ -60,11 +65,12 @@ class Delimited:
                     yield rows
 
     def _read_header(self, data: bytes, *, final: bool) -> tuple[Header | None, int]:
-        """Find the header in the file's first lines: it, and where the first row begins; None where there is none (yet)."""
+        """Find the header in the file's first lines: it, and where the rest begins; None where there is none (yet)."""
         lines = _Lines.of(data)
-        first = next((i for i in range(lines.count) if lines.text(data, i).strip()), None)
+        first = self._first_line(data, lines)
         if first is None:
-            return None, 0
+            # Blank lines before the header are no part of anything.
+            return None, len(data)
         inside = False
         for last in range(first, lines.count):
             if lines.ends[last] - lines.starts[first] > MAX_RECORD_BYTES:
@@ -77,8 +83,24 @@ class Delimited:
                 return self._header_of(data[lines.starts[first] : lines.ends[last]]), int(lines.nexts[last])
         else:
             if not final:
-                return None, 0
+                return None, int(lines.starts[first])
         raise FileRejected("file.header", "a quote in the first line is not closed, or closed in the middle of a name")
+
+    def _first_line(self, data: bytes, lines: _Lines) -> int | None:
+        """The first line that is not blank, nor Excel's `sep=;`, which says what separates the values."""
+        for line in range(lines.count):
+            text = lines.text(data, line).strip()
+            told = None if self._told_delimiter else _TOLD_DELIMITER.fullmatch(text)
+            if text and told is None:
+                return line
+            if told is not None:
+                self._told_delimiter = True
+                if told[1] != self._delimiter:
+                    wanted, seen = delimiter_name(self._contract.delimiter), delimiter_name(told[1].decode("latin-1"))
+                    raise FileRejected(
+                        "file.delimiter", f"its first line says that values are separated by {seen}, the contract says {wanted}"
+                    )
+        return None
 
     def _header_of(self, record: bytes) -> Header:
         if b"\0" in record:
