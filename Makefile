@@ -24,6 +24,12 @@ test: $(READY) ## Run every test; ARGS="-k ledger" runs some
 	@.ci/needs
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --durations 10 --durations-min 1 $(ARGS)
 
+SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: $(READY) ## Look for files that break the ingestion, for 60 s; SECONDS=600 takes longer
+	@mkdir -p .fuzz && $(BIN)/python -m salesmart_assets_tests.fuzz.kernel --seconds $(SECONDS) --corpus .fuzz
+
 .PHONY: check
 check: $(READY) ## Check format, style, types, walls between packages, lock and text
 	@$(BIN)/ruff format --quiet --diff . || { echo 'make format puts this right.'; exit 1; }
@@ -53,7 +59,7 @@ lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1
 
 .PHONY: clean
 clean: ## Remove what make made; the data in .salesmart stays
-	@rm -rf .venv build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv build dist *.egg-info .hypothesis .fuzz .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock .ci/installer.lock .ci/install pyproject.toml
