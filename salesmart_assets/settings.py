@@ -92,6 +92,13 @@ class Settings(BaseSettings):
         "repair", description="What a run does with files a crashed run left unfinished: repair them, or stop and name them."
     )
     workers: int = Field(2, ge=1, le=64, description="Files parsed at the same time.")
+    sensor_runs: int = Field(8, ge=1, description="Most runs that the sensor has asked for at once; the oldest batches come first.")
+    sensor_interval_seconds: float = Field(
+        60,
+        ge=0,
+        description="The sensor runs a batch date at most once in so many seconds, so that files that land all day are taken together.",
+    )
+    retry_seconds: float = Field(60, ge=0, description="Pause before a batch that failed is tried again; doubled with each further try.")
     max_attempts: int = Field(3, ge=1, description="How often the sensor tries a batch before its files are given up.")
     lease_seconds: int = Field(60, ge=5, description="How long a writer on another host may stay silent before its lease is taken over.")
     incentive: Annotated[tuple[IncentivePolicy, ...], NoDecode] = Field(

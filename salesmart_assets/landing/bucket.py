@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from botocore.exceptions import ClientError
@@ -71,8 +71,20 @@ class Bucket:
 
     def listed(self, prefix: str, source: str) -> Iterator[LandedObject]:
         """The current objects under a prefix, page by page, without folder markers. Zero-byte files are objects."""
-        found = self._latest(prefix, source) if self.versioning != "off" else self._plain(prefix, source)
-        return (landed for landed in found if not landed.key.endswith(("/", _HADOOP_FOLDER)))
+        return (landed for landed in self._listed(prefix, source, None) if not landed.key.endswith(("/", _HADOOP_FOLDER)))
+
+    def listed_of(self, prefix: str, source: str, folder: str) -> Iterator[LandedObject]:
+        """The current objects under a prefix, without those below dt= folders that have another name than `folder`."""
+        inside: list[str] = []
+        for landed in self._listed(prefix, source, inside):
+            if not landed.key.endswith(("/", _HADOOP_FOLDER)):
+                yield landed
+        for path in inside:
+            name = path[len(prefix) : -1]
+            if name == folder:
+                yield from self.listed(path, source)
+            elif not name.startswith("dt="):
+                yield from self.listed_of(path, source, folder)
 
     def current(self, key: str) -> LandedObject | None:
         """The current object at a key, as a listing shows it."""
@@ -94,18 +106,24 @@ class Bucket:
         # What lies under a deletion stays hidden. Times are in seconds: where they tie, the version counts as not hidden.
         return [_version(v, self.name, landed.source) for v in older if not any(m > v["LastModified"] for m in deleted)]
 
-    def _plain(self, prefix: str, source: str) -> Iterator[LandedObject]:
-        with translated("Listing", self.name, under=prefix):
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix):
-                for item in page.get("Contents", []):
-                    yield _object(item, self.name, source)
-
-    def _latest(self, prefix: str, source: str) -> Iterator[LandedObject]:
-        with translated("Listing", self.name, under=prefix):
-            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix):
-                for item in page.get("Versions", []):
-                    if item["IsLatest"]:
-                        yield _version(item, self.name, source)
+    def _listed(self, prefix: str, source: str, inside: list[str] | None) -> Iterator[LandedObject]:
+        """Objects under a prefix; if `inside` is given, only those directly there, and the folders there are added to it."""
+        only: dict[str, Any] = {} if inside is None else {"Delimiter": "/"}
+        versions = self.versioning != "off"
+        pager: Any = self.client.get_paginator("list_object_versions" if versions else "list_objects_v2")
+        pages = iter(pager.paginate(Bucket=self.name, Prefix=prefix, **only))
+        while True:
+            # Only the request itself: what the caller does between two objects is no business of the store's.
+            with translated("Listing", self.name, under=prefix):
+                page = next(pages, None)
+            if page is None:
+                return
+            if inside is not None:
+                inside += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+            if versions:
+                yield from (_version(item, self.name, source) for item in page.get("Versions", []) if item["IsLatest"])
+            else:
+                yield from (_object(item, self.name, source) for item in page.get("Contents", []))
 
 
 def own_version(version_id: str | None) -> str | None:

@@ -64,8 +64,9 @@ class InvalidBatchDate:
 def batch_date_of(landed: LandedObject, first: date, today: date) -> date | InvalidBatchDate:
     """The day that the object belongs to: the dt= folder of its key, else the UTC date of its LastModified.
 
-    A dt= that is no date, or not within `first` … `today`, gives an `InvalidBatchDate`. A store whose clock is ahead does not
-    push an object without dt= out of range: it belongs to today.
+    A dt= that is no date, is before `first`, or lies in the future gives an `InvalidBatchDate`. The future is after `today` and
+    after the day on which the store says it was written: this machine's clock may have been set back. A store whose clock is
+    ahead does not push an object without dt= out of range: it belongs to today.
 
     >>> obj = LandedObject("sales", "b", "landing/sales/dt=2024-02-30/a.csv", None, "e", 3, datetime(2024, 3, 1))
     >>> batch_date_of(obj, date(2010, 1, 1), date(2024, 3, 1)).reason
@@ -85,7 +86,7 @@ def batch_date_of(landed: LandedObject, first: date, today: date) -> date | Inva
         return InvalidBatchDate(
             f"{told} is before the first batch date {first}. Land it under a later dt=, or set SALESMART_FIRST_BATCH_DATE."
         )
-    if day > today:
+    if day > max(today, in_utc(landed.last_modified).date()):
         return InvalidBatchDate(f"{told} is in the future (today is {today}, UTC). Land the file under the day it belongs to.")
     return day
 

@@ -23,6 +23,7 @@ from salesmart_assets.errors import Permanent, Retryable, Unreachable, UsageErro
 from salesmart_assets.landing.archive import Archive
 from salesmart_assets.landing.bucket import Bucket, own_version
 from salesmart_assets.landing.faults import ObjectChanged, ObjectDenied, ObjectGone, StoreFault, code_of, translated
+from salesmart_assets.landing.listing import read_listings_quickly
 from salesmart_assets.landing.objects import InvalidBatchDate, LandedObject, batch_date_of, in_utc
 from salesmart_assets.local.endpoint import local_credentials
 
@@ -59,7 +60,8 @@ class LandingZone:
     """
 
     def __init__(self, client: S3Client, bucket: str, prefix: str, *, local: bool) -> None:
-        """Use the client as it is; nothing is asked of the store yet."""
+        """Use the client, whose listings are made cheap; nothing is asked of the store yet."""
+        read_listings_quickly(client)
         self.client = client
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -103,6 +105,13 @@ class LandingZone:
         """
         under = f"{self.prefix}{source}/" if prefix is None else prefix
         return self._bucket(bucket or self.bucket).listed(under, source)
+
+    def objects_of(self, source: str, batch_date: date) -> Iterator[LandedObject]:
+        """The current objects of a source that can belong to a batch date: all but those under the dt= folder of another.
+
+        An object in no dt= folder is among them whatever its date is; dt= folders may lie in other folders. Raises as `objects`.
+        """
+        return self._own.listed_of(f"{self.prefix}{source}/", source, f"dt={batch_date.isoformat()}")
 
     def list_any(self, prefix: str) -> Iterator[LandedObject]:
         """The current objects under any prefix of the bucket; their source is empty outside the landing zone and the archive."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from typing import Any
@@ -25,6 +25,7 @@ REPORT_TABLES = ("daily_report", "monthly_report")
 """Pending reports keep no file open: what they show is already published."""
 
 _CHUNK = 500
+_REGISTER_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,18 @@ class FileResult:
     header: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a look at pending work needs of a file that is not done. `live`: no newer object under its key; `updated_at` in UTC."""
+
+    identity: str
+    batch_date: date | None
+    stage: str
+    attempts: int
+    live: bool
+    updated_at: datetime
+
+
 class Ledger:
     """The ledger in its database. Every method is one transaction."""
 
@@ -145,52 +158,28 @@ class Ledger:
         identity. Returns the rows that are new.
         """
         rejected = rejected or {}
-        now = _now()
-        new: list[File] = []
-        with self.engine.begin() as connection:
-            for item in sorted(seen, key=lambda o: (o.key, o.last_modified)):
-                if connection.scalar(sa.select(ingest_file.c.file_id).where(ingest_file.c.identity == item.identity)) is not None:
-                    continue
-                key_hash = hashlib.sha256(f"{item.bucket}\0{item.key}".encode()).hexdigest()
-                reason = rejected.get(item.identity)
-                values: dict[str, Any] = {
-                    "identity": item.identity,
-                    "key_hash": key_hash,
-                    "source": item.source,
-                    "bucket": item.bucket,
-                    "key": item.key,
-                    "version_id": item.version_id,
-                    "etag": item.etag,
-                    "size": item.size,
-                    "last_modified": _naive(item.last_modified),
-                    "current_key": item.key,
-                    "current_etag": item.etag,
-                    "current_version_id": item.version_id,
-                    "batch_date": item.batch_date,
-                    "status": "I" if reason else "A",
-                    "stage": "published" if reason else "registered",
-                    "outcome": "rejected" if reason else None,
-                    "finished_at": now if reason else None,
-                    "reason": reason,
-                    "run_id": run_id,
-                    "attempts": 0,
-                    "rows_read": 0,
-                    "rows_accepted": 0,
-                    "rows_rejected": 0,
-                    "rows_duplicate": 0,
-                    "rows_staged": 0,
-                    "first_seen": now,
-                    "updated_at": now,
-                }
-                inserted = connection.execute(sa.insert(ingest_file).values(values)).inserted_primary_key
-                assert inserted is not None
-                file_id = inserted[0]
-                older = (ingest_file.c.key_hash == key_hash) & (ingest_file.c.file_id != file_id) & ingest_file.c.superseded_by.is_(None)
-                if not item.dated_key:
-                    older &= ingest_file.c.batch_date == item.batch_date
-                connection.execute(sa.update(ingest_file).where(older).values(superseded_by=file_id, updated_at=now))
-                new.append(_file(connection.execute(sa.select(ingest_file).where(ingest_file.c.file_id == file_id)).one()))
-        return new
+        items = sorted(seen, key=lambda o: (o.key, o.last_modified))
+        for _ in range(_REGISTER_TRIES):
+            try:
+                with self.engine.begin() as connection:
+                    return [
+                        file
+                        for start in range(0, len(items), _CHUNK)
+                        for file in _enter(connection, items[start : start + _CHUNK], run_id, rejected)
+                    ]
+            except sa.exc.IntegrityError:
+                # Another process entered one of them at the same moment; the next look finds it known.
+                continue
+        raise Retryable("Objects are being registered by several processes at once: run again.")
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """The files that are not done, as little of each as possible."""
+        c = ingest_file.c
+        query = sa.select(c.identity, c.batch_date, c.stage, c.attempts, c.superseded_by, c.updated_at).where(c.status == "A")
+        with self.engine.connect() as connection:
+            for row in connection.execution_options(yield_per=_CHUNK).execute(query):
+                since = row.updated_at.replace(tzinfo=timezone.utc)
+                yield Unfinished(row.identity, row.batch_date, row.stage, row.attempts, row.superseded_by is None, since)
 
     def files(
         self,
@@ -271,7 +260,7 @@ class Ledger:
 
     def reopen(self, file_ids: Sequence[int], run_id: str | None) -> None:
         """Make files `A` again, to be read from where they are now."""
-        self._update(file_ids, status="A", stage="registered", run_id=run_id, finished_at=None)
+        self._update(file_ids, status="A", stage="registered", run_id=run_id, finished_at=None, attempts=0)
 
     def attempt(self, file_ids: Sequence[int], run_id: str) -> None:
         """Count one more try for files that are about to be read."""
@@ -338,7 +327,7 @@ class Ledger:
                 connection.execute(
                     sa.update(ingest_file)
                     .where(ingest_file.c.duplicate_of.in_(part), ingest_file.c.superseded_by.is_(None))
-                    .values(status="A", stage="registered", duplicate_of=None, updated_at=now)
+                    .values(status="A", stage="registered", duplicate_of=None, attempts=0, updated_at=now)
                 )
                 connection.execute(sa.delete(duplicate_rows).where(duplicate_rows.c.file_id.in_(part)))
             for table, names in touched.items():
@@ -418,9 +407,25 @@ class Ledger:
                 .values(reason=reason, updated_at=_now())
             )
 
-    def give_up(self, file_ids: Sequence[int], reason: str) -> None:
-        """End the tries for files that failed too often; `salesmart run --date` takes them up again."""
-        self._update(file_ids, status="I", outcome="given_up", reason=reason, finished_at=_now())
+    def give_up(self, most: int, busy: Collection[date] = ()) -> list[File]:
+        """End the tries for files that were tried `most` times and never staged; `salesmart run --date` takes them up again.
+
+        Those of the dates in `busy` are left: their run may still succeed. Returns the files given up.
+        """
+        c = ingest_file.c
+        hopeless = (c.status == "A") & (c.stage == "registered") & (c.attempts >= most) & c.superseded_by.is_(None)
+        now = _now()
+        ended: list[File] = []
+        with self.engine.begin() as connection:
+            found = connection.execute(sa.select(c.file_id, c.batch_date, c.attempts, c.reason).where(hopeless).order_by(c.file_id)).all()
+            for row in found:
+                if row.batch_date in busy:
+                    continue
+                reason = f"given up after {row.attempts} tries: {row.reason or 'the run failed'}"
+                told = {"status": "I", "outcome": "given_up", "reason": reason, "finished_at": now, "updated_at": now}
+                if connection.execute(sa.update(ingest_file).where(hopeless, c.file_id == row.file_id).values(told)).rowcount:
+                    ended.append(_file(connection.execute(sa.select(ingest_file).where(c.file_id == row.file_id)).one()))
+        return ended
 
     def count_duplicates(self, days: Sequence[date], counts: Mapping[tuple[int, date], int]) -> None:
         """Replace the duplicate counts of these sale dates, and bring the files' row counts in step."""
@@ -476,6 +481,68 @@ class Ledger:
             for start in range(0, len(file_ids), _CHUNK):
                 part = file_ids[start : start + _CHUNK]
                 connection.execute(sa.update(ingest_file).where(ingest_file.c.file_id.in_(part)).values(updated_at=_now(), **values))
+
+
+def _enter(connection: sa.Connection, items: Sequence[Registration], run_id: str | None, rejected: Mapping[str, str]) -> list[File]:
+    """Enter the unknown of these objects, in order, and let them supersede what was under their keys."""
+    c = ingest_file.c
+    now = _now()
+    known = set(connection.scalars(sa.select(c.identity).where(c.identity.in_([item.identity for item in items]))))
+    new = {item.identity: item for item in items if item.identity not in known}
+    if not new:
+        return []
+    hashes = {item.identity: hashlib.sha256(f"{item.bucket}\0{item.key}".encode()).hexdigest() for item in new.values()}
+    before = sa.select(c.file_id, c.key_hash, c.batch_date).where(c.key_hash.in_(set(hashes.values())), c.superseded_by.is_(None))
+    live: dict[str, list[tuple[int, date | None]]] = {}
+    for row in connection.execute(before.order_by(c.file_id)):
+        live.setdefault(row.key_hash, []).append((row.file_id, row.batch_date))
+    connection.execute(
+        sa.insert(ingest_file), [_row(item, hashes[item.identity], rejected.get(item.identity), run_id, now) for item in new.values()]
+    )
+    entered = connection.execute(sa.select(c.file_id, c.identity).where(c.identity.in_(list(new))).order_by(c.file_id)).all()
+    superseded: list[dict[str, Any]] = []
+    for file_id, identity in entered:
+        item = new[identity]
+        there = live.setdefault(hashes[identity], [])
+        older = [one for one in there if item.dated_key or one[1] == item.batch_date]
+        superseded += [{"old": old, "new": file_id} for old, _ in older]
+        live[hashes[identity]] = [one for one in there if one not in older] + [(file_id, item.batch_date)]
+    if superseded:
+        change = sa.update(ingest_file).where(c.file_id == sa.bindparam("old"), c.superseded_by.is_(None))
+        connection.execute(change.values(superseded_by=sa.bindparam("new"), updated_at=now), superseded)
+    return [_file(row) for row in connection.execute(sa.select(ingest_file).where(c.identity.in_(list(new))).order_by(c.file_id))]
+
+
+def _row(item: Registration, key_hash: str, reason: str | None, run_id: str | None, now: datetime) -> dict[str, Any]:
+    return {
+        "identity": item.identity,
+        "key_hash": key_hash,
+        "source": item.source,
+        "bucket": item.bucket,
+        "key": item.key,
+        "version_id": item.version_id,
+        "etag": item.etag,
+        "size": item.size,
+        "last_modified": _naive(item.last_modified),
+        "current_key": item.key,
+        "current_etag": item.etag,
+        "current_version_id": item.version_id,
+        "batch_date": item.batch_date,
+        "status": "I" if reason else "A",
+        "stage": "published" if reason else "registered",
+        "outcome": "rejected" if reason else None,
+        "finished_at": now if reason else None,
+        "reason": reason,
+        "run_id": run_id,
+        "attempts": 0,
+        "rows_read": 0,
+        "rows_accepted": 0,
+        "rows_rejected": 0,
+        "rows_duplicate": 0,
+        "rows_staged": 0,
+        "first_seen": now,
+        "updated_at": now,
+    }
 
 
 def _file(row: Any) -> File:
