@@ -1,0 +1,54 @@
+"""Several processes at once: the same as one after the other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from salesmart_assets_tests.batches import HEADER, Batches, accounted, load_pending, tables
+
+DAYS = ("2026-08-01", "2026-08-02")
+
+
+@pytest.mark.parametrize("arguments", [DAYS, ("--rebuild", *DAYS)], ids=["load", "rebuild"])
+def test_two_processes_that_touch_the_same_sale_date(tmp_path: Path, database_url: str, arguments: tuple[str, ...]) -> None:
+    """Two processes that load different batches with rows of the same sale date at once leave what one after the other leaves."""
+    together = Batches(tmp_path / "together" / "home", {"database_url": database_url})
+    together.home.mkdir(parents=True)
+    with together.platform() as platform:
+        for number, day in enumerate(DAYS):
+            rows = [f"{n},121,bread,2026-07-{20 + n % 5},{number},2.50,2,5.00,t{n},1" for n in range(20 + number)]
+            together.land(platform, "\n".join([f"{HEADER},transaction_id,line_number", *rows]) + "\n", "sales", day, "a.csv")
+    alone = Batches(tmp_path / "alone" / "home")
+    alone.home.parent.mkdir()
+    shutil.copytree(together.home, alone.home)
+    with alone.platform() as platform:
+        load_pending(platform)
+        wanted = tables(platform)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SALESMART_", "DAGSTER_"))}
+    environment = {**kept, "SALESMART_HOME": str(together.home), "SALESMART_DATABASE_URL": database_url}
+    options = [a for a in arguments if a.startswith("--")]
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-m", "salesmart_assets_tests.batches", *options, day],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for day in DAYS
+    ]
+    for child in children:
+        _, said = child.communicate(timeout=180)
+        assert child.returncode == 0, said
+    with together.platform() as platform:
+        load_pending(platform)
+        assert tables(platform) == wanted
+        assert accounted(platform)
+        assert {f.status for f in platform.ledger.files()} == {"I"}
+        duplicates = {f.key.rsplit("/", 2)[-2]: f.rows_duplicate for f in platform.ledger.files()}
+        assert duplicates == {"dt=2026-08-01": 20, "dt=2026-08-02": 0}
