@@ -72,9 +72,18 @@ class Platform:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, with its tables created."""
-        ledger = Ledger(open_database(self.settings.ledger_database_url), self.settings.lease_seconds)
+        ledger = Ledger(open_database(self.settings.ledger_database_url), self.settings.lease_seconds, self._last_number)
         ledger.create()
         return ledger
+
+    def _last_number(self) -> int:
+        """The greatest file number in the lake; 0 in a new one."""
+        import polars as pl
+
+        greatest = [
+            self.lake.snapshot(t.name).scan().select(pl.col("file_id").max()).collect().item() for t in self.tables.group("staging")
+        ]
+        return max(number or 0 for number in greatest)
 
     @cached_property
     def marts(self) -> sa.Engine:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from typing import Any
@@ -128,10 +128,15 @@ class Unfinished:
 
 
 class Ledger:
-    """The ledger in its database. Every method is one transaction."""
+    """The ledger in its database. Every method is one transaction.
 
-    def __init__(self, engine: sa.Engine, lease_seconds: float = 60) -> None:
+    `last_number` is asked when the first file of all is entered: numbers begin after it. A ledger that begins anew over an
+    older lake so gives no file a number that rows of another one carry.
+    """
+
+    def __init__(self, engine: sa.Engine, lease_seconds: float = 60, last_number: Callable[[], int] = lambda: 0) -> None:
         self.engine = engine
+        self._last_number = last_number
         self.writer = WriterLease(engine, lease_seconds)
 
     def create(self) -> None:
@@ -165,7 +170,7 @@ class Ledger:
                     return [
                         file
                         for start in range(0, len(items), _CHUNK)
-                        for file in _enter(connection, items[start : start + _CHUNK], run_id, rejected)
+                        for file in _enter(connection, items[start : start + _CHUNK], run_id, rejected, self._last_number)
                     ]
             except sa.exc.IntegrityError:
                 # Another process entered one of them at the same moment; the next look finds it known.
@@ -483,7 +488,13 @@ class Ledger:
                 connection.execute(sa.update(ingest_file).where(ingest_file.c.file_id.in_(part)).values(updated_at=_now(), **values))
 
 
-def _enter(connection: sa.Connection, items: Sequence[Registration], run_id: str | None, rejected: Mapping[str, str]) -> list[File]:
+def _enter(
+    connection: sa.Connection,
+    items: Sequence[Registration],
+    run_id: str | None,
+    rejected: Mapping[str, str],
+    last_number: Callable[[], int],
+) -> list[File]:
     """Enter the unknown of these objects, in order, and let them supersede what was under their keys."""
     c = ingest_file.c
     now = _now()
@@ -496,9 +507,11 @@ def _enter(connection: sa.Connection, items: Sequence[Registration], run_id: str
     live: dict[str, list[tuple[int, date | None]]] = {}
     for row in connection.execute(before.order_by(c.file_id)):
         live.setdefault(row.key_hash, []).append((row.file_id, row.batch_date))
-    connection.execute(
-        sa.insert(ingest_file), [_row(item, hashes[item.identity], rejected.get(item.identity), run_id, now) for item in new.values()]
-    )
+    rows = [_row(item, hashes[item.identity], rejected.get(item.identity), run_id, now) for item in new.values()]
+    if connection.scalar(sa.select(c.file_id).limit(1)) is None:
+        connection.execute(sa.insert(ingest_file), {**rows.pop(0), "file_id": last_number() + 1})
+    if rows:
+        connection.execute(sa.insert(ingest_file), rows)
     entered = connection.execute(sa.select(c.file_id, c.identity).where(c.identity.in_(list(new))).order_by(c.file_id)).all()
     superseded: list[dict[str, Any]] = []
     for file_id, identity in entered:

@@ -190,3 +190,18 @@ def test_a_rebuild_without_its_file_changes_nothing(batches: Batches, platform: 
     with pytest.raises(SourceFileGone, match=r"processed/sales/dt=2026-08-01/a\.csv is gone"):
         load(platform, day, rebuild=True)
     assert tables(platform) == before
+
+
+def test_a_ledger_that_begins_anew_over_an_old_lake(batches: Batches) -> None:
+    """A ledger that was lost, over a lake that was not, numbers its files after those of the lake: no row is taken for another."""
+    with batches.platform() as platform:
+        for name in ("a.csv", "b.csv"):
+            batches.land(platform, content(f"{BREAD},t1,1", f"{OIL},{name},1", header=KEYED), "sales", DAY, name)
+        load_pending(platform)
+        assert sold(platform) == ["bread", "oil", "oil"]
+    (batches.home / "ledger.db").unlink()
+    with batches.platform() as platform:
+        batches.land(platform, content(f"{BREAD},t1,1", f"{OIL},c,1", header=KEYED), "sales", DAY, "c.csv")
+        load_pending(platform)
+        assert [f.file_id for f in platform.ledger.files()] == [3]
+        assert sold(platform) == ["bread", "oil", "oil", "oil"]
