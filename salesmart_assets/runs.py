@@ -8,7 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib import resources
 from pathlib import Path
@@ -23,6 +23,7 @@ from salesmart_assets.batch import landing
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.progress import StepEvent, listening
 from salesmart_assets.batch.publication import archive_finished
+from salesmart_assets.batch.reconcile import unread
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.definitions import defs
 from salesmart_assets.publish.database import describe
@@ -182,6 +183,10 @@ def _watched(platform: Platform, opened: DagsterInstance, day: date, *, rebuild:
                 bar.advance(task)
 
         result = run_batch(opened, day, rebuild=rebuild, on_step=on_step)
+    left = [] if result.reason else unread(platform, day)
+    if left:
+        # The rest of the batch is loaded; the run says all the same that something is not.
+        result = replace(result, reason=f"{len(left)} files could not be read; the others are loaded. {left[0].reason}")
     if result.reason:
         platform.ledger.failed(day, result.reason)
         terminal.err.print(f"Batch {day} failed after {result.seconds:.1f} s: {result.reason}", style="red")

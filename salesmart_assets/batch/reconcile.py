@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, UNKNOWN_KEY
+from salesmart_assets.ledger import File
 
 _EXAMPLES = 5
 _WORDS = {"customers": "customers", "stores": "stores", "products": "products", "sales_team": "sellers"}
@@ -40,6 +41,21 @@ def every_row_accounted(platform: Platform, source: str, day: date) -> Finding:
     if wrong:
         sentence = f"Rows are unaccounted for in {len(wrong)} files."
     return Finding(not wrong, sentence, {"files": len(files), "rows_read": read, "examples": wrong[:_EXAMPLES]})
+
+
+def every_file_read(platform: Platform, day: date) -> Finding:
+    """No file of the batch waits because it could not be read."""
+    waiting = unread(platform, day)
+    sentence = "Every file of the batch was read."
+    if waiting:
+        sentence = f"{len(waiting)} files could not be read and are tried again; the others are loaded. {waiting[0].reason}"
+    return Finding(not waiting, sentence, {"examples": [f"{f.key}: {f.reason}" for f in waiting[:_EXAMPLES]]})
+
+
+def unread(platform: Platform, day: date) -> list[File]:
+    """Files of a batch that wait because they could not be read."""
+    files = platform.ledger.files(batch_date=day, status="A", stages=("registered",), live_only=True)
+    return [f for f in files if f.reason is not None]
 
 
 def rejections_are_kept(platform: Platform, day: date) -> Finding:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 Rule = Callable[["ModuleType", "Platform", date], "Finding"]
 
 
-def check_of(asset: str, name: str, protects: str, rule: Rule, *, warn_only: bool = False) -> AssetChecksDefinition:
-    """A check of one asset for the run's batch date. `warn_only` ones report, the others stop what comes after."""
+def check_of(asset: str, name: str, protects: str, rule: Rule, *, warn_only: bool = False, blocking: bool = True) -> AssetChecksDefinition:
+    """A check of one asset for the run's batch date. What comes after is stopped by those that are `blocking` and no mere warning."""
     severity = AssetCheckSeverity.WARN if warn_only else AssetCheckSeverity.ERROR
 
-    @asset_check(asset=asset, name=name, description=protects, blocking=not warn_only)
+    @asset_check(asset=asset, name=name, description=protects, blocking=blocking and not warn_only)
     def check(context: AssetCheckExecutionContext, platform: PlatformResource) -> AssetCheckResult:
         from salesmart_assets.batch import reconcile
 
@@ -91,6 +91,13 @@ ALL_CHECKS = [
             m, "reconciles_with_fact", "The mart adds up to what was sold: nobody is paid for sales that are not in the fact.", _mart(m)
         )
         for m in ("customer_mart", "sales_team_mart")
+    ),
+    check_of(
+        "mart_publication",
+        "every_file_read",
+        "No object of the batch was passed over: one that the store refuses is tried again, and meanwhile told here.",
+        lambda rules, platform, day: rules.every_file_read(platform, day),
+        blocking=False,
     ),
     check_of(
         "mart_publication",
