@@ -297,7 +297,9 @@ def rejects(source: str | None, batch_date: date | None, replayed: bool, as_json
 
 @cli.command()
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write rejected rows to this CSV file, to be mended.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write rejected rows to this CSV file, to be mended."
+)
 @_source_option
 @click.option("--date", "batch_date", type=DATE, help="With --out: only this batch date.")
 def replay(file: Path | None, out: Path | None, source: str | None, batch_date: date | None) -> None:
