@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from time import monotonic
@@ -266,12 +266,15 @@ def status(as_json: bool) -> None:
             "rows_duplicate",
             "reason",
         )
-        terminal.print_table([{c: _short(f, c) for c in shown} for f in files], shown, most=40 if terminal.out.is_terminal else None)
+        names = {f.file_id: f.key.rsplit("/", 1)[-1] for f in files}
+        terminal.print_table([{c: _short(f, c, names) for c in shown} for f in files], shown, most=40 if terminal.out.is_terminal else None)
 
 
-def _short(file: File, column: str) -> object:
-    """A column of the ledger for people: the key without what the other columns say."""
-    return file.key.rsplit("/", 1)[-1] if column == "key" else getattr(file, column)
+def _short(file: File, column: str, names: Mapping[int, str]) -> object:
+    """A column of the ledger for people: the key without what the other columns say; `names` are the files' by number."""
+    if column != "key":
+        return getattr(file, column)
+    return names[file.file_id] if file.replay_of is None else f"mended rows of {names[file.replay_of]}"
 
 
 @cli.command()

@@ -1,0 +1,41 @@
+"""The ledger's tables are created and migrated by the program."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from salesmart_assets.errors import Permanent
+from salesmart_assets.ledger.schema import VERSION, create, ingest_file, ledger_version
+from salesmart_assets.publish.database import open_database
+
+
+def test_a_ledger_of_the_layout_before_gains_what_is_new(database_url: str) -> None:
+    """A ledger of an older salesmart gets the new columns and their indexes, and keeps its rows."""
+    engine = open_database(database_url)
+    create(engine)
+    added = ("replay_of", "header")
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP INDEX ix_ingest_file_replay_of" + (" ON ingest_file" if engine.dialect.name != "sqlite" else "")))
+        for name in added:
+            connection.execute(sa.text(f"ALTER TABLE ingest_file DROP COLUMN {name}"))
+        connection.execute(sa.update(ledger_version).values(version=VERSION - 1))
+    for _ in range(2):
+        create(engine)
+        inspector = sa.inspect(engine)
+        assert {c["name"] for c in inspector.get_columns("ingest_file")} == {c.name for c in ingest_file.columns}
+        assert {i["name"] for i in inspector.get_indexes("ingest_file")} >= {"ix_ingest_file_replay_of"}
+        with engine.connect() as connection:
+            assert connection.scalars(sa.select(ledger_version.c.version)).all() == [VERSION]
+    engine.dispose()
+
+
+def test_a_ledger_of_a_newer_salesmart_is_refused(database_url: str) -> None:
+    """A ledger that a newer salesmart has written is left alone, with one sentence."""
+    engine = open_database(database_url)
+    create(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.update(ledger_version).values(version=VERSION + 1))
+    with pytest.raises(Permanent, match="upgrade salesmart"):
+        create(engine)
+    engine.dispose()
