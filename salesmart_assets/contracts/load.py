@@ -21,6 +21,7 @@ Check = Callable[[Contract], None]
 """Looks at a contract for what only its user can tell; raises `Misstated`."""
 Place = tuple[str | int, ...]
 _NULL, _MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
+_TAGS = {_NULL, _MERGE, "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 
 # The loader in C where libyaml is there: the same rules, and a tenth of the time.
@@ -129,10 +130,13 @@ def _document(text: str, source: str, fault: Callable[[int, str], ContractError]
 
 
 def _find_lines(node: yaml.Node, place: Place, lines: dict[Place, int], fault: Callable[[int, str], ContractError]) -> None:
+    if node.tag not in _TAGS:
+        shown_tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise fault(node.start_mark.line + 1, f"a tag such as {shown_tag} has no use here: remove it")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in _TAGS:
                 raise fault(line, "a key must be a plain word")
             here = (*place, key.value)
             if here in lines and key.tag != _MERGE:
