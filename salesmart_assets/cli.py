@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -137,9 +139,13 @@ def land(files: Sequence[Path], source: str, batch_date: date | None) -> None:
         raise UsageError(
             "Two of the files have the same name, and one would overwrite the other: nothing was landed. Land them by themselves."
         )
-    with Platform(Settings.load()) as platform:
+    settings = Settings.load()
+    with Platform(settings) as platform:
+        day = batch_date or platform.today()
+        if not settings.first_batch_date <= day <= platform.today():
+            raise UsageError(f"{day} is no batch date: they go from {settings.first_batch_date} to today, in UTC. Nothing was landed.")
         for path in files:
-            key = platform.zone.put(path, source, batch_date or platform.today())
+            key = platform.zone.put(path, source, day)
             click.echo(f"s3://{platform.settings.landing_bucket}/{key}")
 
 
@@ -189,13 +195,28 @@ def landing_get(key: str, out: Path | None) -> None:
     from salesmart_assets.batch.platform import Platform
 
     with Platform(Settings.load()) as platform:
-        stream = platform.zone.read(_own_key(platform, key))
-        target = out.open("wb") if out else sys.stdout.buffer
-        while block := stream.read(1 << 20):
-            target.write(block)
-        target.flush()
-        if out:
-            target.close()
+        wanted = _own_key(platform, key)
+        if out is None:
+            platform.zone.copy_to(wanted, sys.stdout.buffer)
+        else:
+            with _whole(out) as target:
+                platform.zone.copy_to(wanted, target)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes its place at `path` when all is written; until then, and if that fails, what was there stays."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as place:  # a pipe or a device: there is nothing to keep; a folder: the system says so
+            yield place
+        return
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with beside.open("xb") as file:
+            yield file
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @landing.command("rm")

@@ -22,6 +22,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from salesmart_assets.errors import Permanent, Retryable, Unreachable
@@ -121,4 +122,6 @@ def _without_answer(error: BaseException, failed: str) -> Retryable | Permanent:
         return Unreachable(f"{failed}the endpoint's TLS certificate is not trusted. Check SALESMART_S3_ENDPOINT_URL.")
     if isinstance(error, (NoConnectionError, HTTPClientError, IncompleteReadError, HTTPError, ConnectionError, TimeoutError)):
         return StoreFault(f"{failed}the connection was lost ({kind}). {_LATER}")
+    if isinstance(error, ResponseParserError):
+        return StoreFault(f"{failed}the answer came incomplete. {_LATER}")
     return Permanent(f"{failed}{kind}. Check the key's name and the SALESMART_S3_… settings.")

@@ -25,6 +25,7 @@ from salesmart_assets.landing.bucket import Bucket, own_version
 from salesmart_assets.landing.faults import ObjectChanged, ObjectDenied, ObjectGone, StoreFault, code_of, translated
 from salesmart_assets.landing.listing import read_listings_quickly
 from salesmart_assets.landing.objects import InvalidBatchDate, LandedObject, batch_date_of, in_utc
+from salesmart_assets.landing.retries import pause, tell, tell_of_retries
 from salesmart_assets.local.endpoint import local_credentials
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ class LandingZone:
     """
 
     def __init__(self, client: S3Client, bucket: str, prefix: str, *, local: bool) -> None:
-        """Use the client, whose listings are made cheap; nothing is asked of the store yet."""
+        """Use the client, whose listings are made cheap and whose retries are told; nothing is asked of the store yet."""
         read_listings_quickly(client)
+        tell_of_retries(client)
         self.client = client
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -151,11 +153,13 @@ class LandingZone:
         """
         bucket = bucket or self.bucket
         start = into.tell()
-        for pause in _READ_PAUSES:
+        for seconds in _READ_PAUSES:
             try:
                 return self._read_exactly(bucket, key, etag, size, version_id, into)
-            except StoreFault:
-                time.sleep(pause)
+            except StoreFault as error:
+                waited = pause(seconds)
+                tell(str(error), waited)
+                time.sleep(waited)
                 into.seek(start)
                 into.truncate()
         return self._read_exactly(bucket, key, etag, size, version_id, into)
@@ -168,8 +172,15 @@ class LandingZone:
             answer = self.client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **wanted)
             with answer["Body"] as body:
                 # Not every store holds to If-Match: what it says it sends is compared.
-                if answer["ETag"].strip('"') != etag or answer["ContentLength"] != size:
+                if answer["ETag"].strip('"') != etag:
                     raise ObjectChanged(changed)
+                if answer["ContentLength"] != size:
+                    # Another object, or a body cut short by something on the way, which then says the length of what is left.
+                    there = self.head(key, version_id, bucket=bucket)
+                    if there is None or there.etag != etag or there.size != size:
+                        raise ObjectChanged(changed)
+                    short = f"came with {answer['ContentLength']} of {size} bytes. It is tried again by the next run."
+                    raise StoreFault(f"s3://{bucket}/{key} {short}")
                 while block := body.read(_BLOCK_BYTES):
                     sha.update(block)
                     if self.local:
@@ -206,6 +217,19 @@ class LandingZone:
         with translated("Reading", self.bucket, key):
             return self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
 
+    def copy_to(self, key: str, into: BinaryIO) -> None:
+        """Write the bytes of the object at a key to `into`, all of them or an error. Raises `ObjectGone`, `StoreFault` and the like."""
+        count = 0
+        with translated("Reading", self.bucket, key):
+            answer = self.client.get_object(Bucket=self.bucket, Key=key)
+            with answer["Body"] as body:
+                while block := body.read(_BLOCK_BYTES):
+                    into.write(block)
+                    count += len(block)
+        if count != answer["ContentLength"]:
+            raise StoreFault(f"Reading s3://{self.bucket}/{key} broke off after {count} of {answer['ContentLength']} bytes. Try again.")
+        into.flush()
+
     def delete(self, key: str) -> None:
         """Delete the object at a key, whatever it is now."""
         with translated("Deleting", self.bucket, key):
@@ -240,9 +264,10 @@ class LandingZone:
         return f"{self.area(kind)}{source}/{'/'.join(parts)}"
 
 
-def connect(settings: Settings, endpoint: LocalEndpoint | None) -> LandingZone:
+def connect(settings: Settings, endpoint: LocalEndpoint | None, *, timeout_seconds: float = 60, attempts: int = 5) -> LandingZone:
     """The landing zone of the settings: on the given local endpoint, or on the store they name. Nothing is asked of it yet.
 
+    A request may stay without an answer for `timeout_seconds`, and is made at most `attempts` times, with growing pauses.
     Without keys in the settings the standard AWS chain finds them. Raises `Unreachable` if the settings can't make a client.
     """
     url, access_key, secret_key = settings.s3_endpoint_url, settings.s3_access_key_id, settings.s3_secret_access_key
@@ -254,9 +279,9 @@ def connect(settings: Settings, endpoint: LocalEndpoint | None) -> LandingZone:
     elif url == "aws":
         url = None
     config = Config(
-        connect_timeout=5,
-        read_timeout=600 if settings.uses_local_s3 else 60,  # the local endpoint answers a copy when all of it is written
-        retries={"mode": "standard", "total_max_attempts": 5},
+        connect_timeout=min(5, timeout_seconds),
+        read_timeout=600 if settings.uses_local_s3 else timeout_seconds,  # the local endpoint answers a copy when all of it is written
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=16,
         s3={"addressing_style": "path" if url else "auto"},
         # Stores other than Amazon's know the older rules only.

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +18,7 @@ from salesmart_assets.landing.objects import LandedObject
 from salesmart_assets.landing.zone import LandingZone
 from salesmart_assets.local import LocalEndpoint
 from salesmart_assets.settings import Settings
+from salesmart_assets_tests.landing.wire import BadWire
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -162,62 +159,8 @@ def conditional_store(request: pytest.FixtureRequest) -> Store:
     return _store(request, "conditional")
 
 
-@dataclass
-class BadWire:
-    """A wire to a store that breaks off or is refused as often as it is told to."""
-
-    url: str
-    cut: int = 0
-    """How many of the next bodies break off half way."""
-    busy: int = 0
-    """How many of the next reads are answered 503."""
-    asked: list[str] = field(default_factory=list)
-
-
 @pytest.fixture
 def bad_wire(moto_url: str) -> Iterator[BadWire]:
-    """Between a client and moto's server; only reads go through it."""
-    target = moto_url.removeprefix("http://")
-
-    class Forward(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            wire.asked.append(self.path)
-            if wire.busy:
-                wire.busy -= 1
-                self.send_response(503)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            connection = http.client.HTTPConnection(target)
-            connection.request("GET", self.path, headers=dict(self.headers))
-            answer = connection.getresponse()
-            body = answer.read()
-            connection.close()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in ("connection", "transfer-encoding", "content-length"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if wire.cut:
-                wire.cut -= 1
-                self.wfile.write(body[: len(body) // 2])
-                self.wfile.flush()
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)
-    wire = BadWire(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield wire
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    """Between a client and moto's server."""
+    with BadWire.to(moto_url) as wire:
+        yield wire

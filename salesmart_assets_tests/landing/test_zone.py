@@ -19,7 +19,8 @@ from salesmart_assets.errors import Unreachable, UsageError
 from salesmart_assets.landing.zone import LandingZone, ObjectChanged, ObjectGone, StoreFault, connect
 from salesmart_assets.local import LocalEndpoint
 from salesmart_assets.settings import Settings
-from salesmart_assets_tests.landing.conftest import BadWire, Store, client_of
+from salesmart_assets_tests.landing.conftest import Store, client_of
+from salesmart_assets_tests.landing.wire import BadWire
 
 DAY = date(2024, 1, 31)
 FOLDER = f"landing/sales/dt={DAY}"
@@ -203,7 +204,8 @@ def test_broken_wire_is_tried_again(conditional_store: Store, bad_wire: BadWire)
     landed = conditional_store.land(f"{FOLDER}/a.csv", body)
     with closing(client_of(bad_wire.url)) as client:
         zone = LandingZone(client, conditional_store.bucket, "landing/", local=False)
-        bad_wire.cut, bad_wire.busy = 2, 1
+        bad_wire.does("cut", 2)
+        bad_wire.does("busy", 1)
         into = io.BytesIO()
         into.write(b"kept")
         assert zone.download(landed, into) == hashlib.sha256(body).hexdigest()
@@ -216,10 +218,11 @@ def test_broken_wire_is_given_up(conditional_store: Store, bad_wire: BadWire, mo
     monkeypatch.setattr("salesmart_assets.landing.zone._READ_PAUSES", (0.01, 0.01))
     with closing(client_of(bad_wire.url)) as client:
         zone = LandingZone(client, conditional_store.bucket, "landing/", local=False)
-        bad_wire.cut = 1_000
+        bad_wire.does("cut", 1_000)
         with pytest.raises(StoreFault, match=r"a\.csv.*tried again"):
             zone.download(landed, io.BytesIO())
-        bad_wire.cut, bad_wire.busy = 0, 1_000
+        bad_wire.heal()
+        bad_wire.does("busy", 1_000)
         with pytest.raises(StoreFault, match=r"a\.csv.*busy"):
             zone.download(landed, io.BytesIO())
     assert len(bad_wire.asked) <= 3 + 3 * 2
