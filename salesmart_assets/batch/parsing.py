@@ -5,21 +5,22 @@ Belongs here: what is done with the bytes of one file. Does not belong here: whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from salesmart_assets.contracts import Contract, Table
 from salesmart_assets.contracts.tables import REJECTED_ROWS
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.ingest.kernel import FileReader
+from salesmart_assets.ingest.rows import Array
 from salesmart_assets.lake import Lake, NewFile
-from salesmart_assets.lake.files import describe, to_json
+from salesmart_assets.lake.files import to_json
+from salesmart_assets.lake.writer import PartitionWriter
 from salesmart_assets.ledger import File, FileResult
 
 
@@ -55,7 +56,7 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
     """
     reader = FileReader(path, file.key.rsplit("/", 1)[-1], contract)
     rejections: list[pa.Table] = []
-    staged = _write(lake, table, file, _accepted(reader, rejections, table, file, origin))
+    staged = _write(lake, table, file, _accepted(reader, rejections, file, origin))
     summary = reader.summary
     if summary.outcome != "loaded":
         # What was written before the file turned out to be unusable stays invisible; upkeep removes it.
@@ -81,13 +82,13 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
     return Parsed(result, tuple(staged))
 
 
-def _accepted(reader: FileReader, rejections: list[pa.Table], table: Table, file: File, origin: Origin | None) -> Iterator[pa.RecordBatch]:
+def _accepted(reader: FileReader, rejections: list[pa.Table], file: File, origin: Origin | None) -> Iterator[pa.Table]:
     """The accepted rows with their origin; rejections are put aside on the way."""
     for batch in reader:
         if batch.rejections.num_rows:
             rejections.append(batch.rejections)
         if batch.accepted.num_rows:
-            yield from _located(batch.accepted, file, origin).select(table.names).cast(table.arrow).to_batches()
+            yield _located(batch.accepted, file, origin)
 
 
 def _located(rows: pa.Table, file: File, origin: Origin | None) -> pa.Table:
@@ -96,35 +97,22 @@ def _located(rows: pa.Table, file: File, origin: Origin | None) -> pa.Table:
         place = rows.schema.get_field_index("source_row")
         rows = rows.set_column(place, "source_row", origin.numbers(rows["source_row"]))
     address = file.address if origin is None else origin.address
-    rows = rows.append_column("source_file", pa.repeat(pa.scalar(address, pa.string()), rows.num_rows))
+    rows = rows.append_column("source_file", _repeated(address, rows.num_rows))
     rows = rows.append_column("file_id", pa.repeat(pa.scalar(file.file_id, pa.int64()), rows.num_rows))
     return rows.append_column("batch_date", pa.repeat(pa.scalar(file.batch_date, pa.date32()), rows.num_rows))
 
 
-def _write(lake: Lake, table: Table, file: File, batches: Iterator[pa.RecordBatch]) -> list[NewFile]:
+def _repeated(text: str, count: int) -> Array:
+    """One text in every row, without writing it down that often."""
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), count), pa.array([text], pa.string()))
+
+
+def _write(lake: Lake, table: Table, file: File, rows: Iterable[pa.Table]) -> list[NewFile]:
     """Write the rows of one file into the table's partitions, under names that say which file they are of."""
-    root = lake.path(table.name)
-    new: list[NewFile] = []
-
-    def visit(written: Any) -> None:
-        info = lake.filesystem.get_file_info(written.path)
-        if written.metadata.num_rows:
-            new.append(describe(info.path[len(root) + 1 :], table, written.metadata, info.size, info.mtime))
-
-    ds.write_dataset(
-        pa.RecordBatchReader.from_batches(table.arrow, batches),
-        root,
-        filesystem=lake.filesystem,
-        format="parquet",
-        # pyarrow-stubs 20 knows no options of the format, nor that a visitor gets a WrittenFile.
-        file_options=ds.ParquetFileFormat().make_write_options(compression="snappy"),  # type: ignore[call-arg]
-        partitioning=ds.partitioning(pa.schema([table.arrow.field(n) for n in table.partition_by]), flavor="hive"),
-        basename_template=f"f{file.mark}-{lake.fresh()}-{{i}}.parquet",
-        existing_data_behavior="overwrite_or_ignore",
-        max_partitions=100_000,
-        file_visitor=visit,
-    )
-    return sorted(new, key=lambda f: f.path)
+    with PartitionWriter(lake, table, f"f{file.mark}-{lake.fresh()}") as writer:
+        for part in rows:
+            writer.write(part.select(table.names))
+    return writer.files
 
 
 def _write_rejections(lake: Lake, file: File, rejections: Sequence[pa.Table], origin: Origin | None) -> list[NewFile]:
@@ -132,4 +120,4 @@ def _write_rejections(lake: Lake, file: File, rejections: Sequence[pa.Table], or
         return []
     rows = _located(pa.concat_tables(rejections), file, origin)
     rows = rows.append_column("source", pa.repeat(pa.scalar(file.source, pa.string()), rows.num_rows))
-    return _write(lake, REJECTED_ROWS, file, iter(rows.select(REJECTED_ROWS.names).cast(REJECTED_ROWS.arrow).to_batches()))
+    return _write(lake, REJECTED_ROWS, file, [rows])

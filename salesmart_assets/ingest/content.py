@@ -153,7 +153,7 @@ class Content:
             self.compressed = True
             plain = gzip.GzipFile(fileobj=self._file)
         with gzip_faults():
-            head = _read_up_to(plain, _HEAD)
+            head = read_up_to(plain, _HEAD)
         if head.startswith(b"PAR1"):
             self.format = "parquet"
             if self.compressed:
@@ -171,13 +171,14 @@ class Content:
         if encoding != "utf-8":
             self.stream = Recoded(self.stream, encoding)
             with gzip_faults():
-                head = _read_up_to(self.stream, _HEAD)
+                head = read_up_to(self.stream, _HEAD)
             head = head.removeprefix(codecs.BOM_UTF8)
             self.stream = Prefixed(head, self.stream)
         self.format = _text_format(head[len(mark) :] if encoding == "utf-8" else head, self._stem)
 
 
-def _read_up_to(stream: ByteStream, size: int) -> bytes:
+def read_up_to(stream: ByteStream, size: int) -> bytes:
+    """`size` bytes, fewer only at the end."""
     parts, missing = [], size
     while missing > 0 and (part := stream.read(missing)):
         parts.append(part)

@@ -166,7 +166,7 @@ class Delimited:
             parts = [view[lines.starts[a] : lines.nexts[b - 1]] for a, b in zip(edges[::2], edges[1::2], strict=True)]
             data = b"".join(parts)
         return pc_csv.read_csv(
-            pa.BufferReader(data),
+            pa.BufferReader(data),  # type: ignore[arg-type]
             pc_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
             pc_csv.ParseOptions(
                 delimiter=self._contract.delimiter,

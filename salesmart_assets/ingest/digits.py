@@ -39,7 +39,7 @@ class Plain:
         texts, fractions = self._texts, self._fractions
         if not self.whole:
             texts, fractions = texts.filter(pa.array(self.plain)), fractions[self.plain]
-        edges, data = _bytes_of(texts)
+        edges, data = bytes_of(texts)
         signs = fractions > 0
         if signs.any():
             data = data[data != self._sign]
@@ -64,7 +64,7 @@ def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain
     ([True, True, False, False], [Decimal('12.00'), Decimal('3.50')])
     """
     precision, scale = (target.precision, target.scale) if pa.types.is_decimal(target) else (MAX_DIGITS, 0)
-    edges, data = _bytes_of(texts)
+    edges, data = bytes_of(texts)
     begins, lengths = edges[:-1], np.diff(edges)
     fractions = np.zeros(len(texts), np.int64)
     # Bytes wrap round, so that one comparison finds all that are no digits.
@@ -87,7 +87,7 @@ def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain
     return Plain(plain, texts, fractions, ord(decimal_sign))
 
 
-def _bytes_of(texts: Array) -> tuple[Places, _Bytes]:
+def bytes_of(texts: Array) -> tuple[Places, _Bytes]:
     """Where each text begins and the last one ends, and the bytes of all."""
     _, offsets, data = texts.buffers()
     if not len(texts) or data is None:

@@ -7,17 +7,20 @@ name is NULL, and an array or object in a column of the contract is a fault of t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from salesmart_assets.contracts import Contract
 from salesmart_assets.ingest.content import ByteStream, FileRejected
 from salesmart_assets.ingest.header import Header, listed, require
+from salesmart_assets.ingest.json_shape import Shape
 from salesmart_assets.ingest.lines import KEPT_BYTES, MAX_LINE_BYTES, blocks
-from salesmart_assets.ingest.rows import Broken, Places, Rows, visible
+from salesmart_assets.ingest.rows import Array, Broken, Places, Rows, nulls, visible
 
 _MAX_NAMES = 2000
 """Different names that a file's header lists; a file with more has data in its names."""
@@ -69,6 +72,7 @@ class JsonLines:
         self._with_comma = numeric if contract.decimal_sign == "," else set()
         self._rows = 0
         self._read = 0
+        self._shape: Shape | None = None
 
     @property
     def header(self) -> Header | None:
@@ -90,13 +94,75 @@ class JsonLines:
             require({name for name in self._names.values() if name is not None}, tuple(self._names), self._contract)
 
     def _block(self, data: bytes) -> Rows:
+        found = self._of_one_shape(data)
+        if found is None:
+            return self._lines(data.splitlines())
+        fits, arrays = found
+        lines = data.splitlines()
+        plain = np.flatnonzero(fits)
+        others = np.flatnonzero(~fits)
+        counted = np.array([bool(lines[i].strip()) for i in others], np.bool_)
+        before = self._rows
+        rows = self._lines([lines[i] for i in others])
+        # The rows of both kinds, numbered as they stand in the file: a blank line has no number.
+        numbers = fits.copy()
+        numbers[others] = counted
+        of_line = before + np.cumsum(numbers)
+        self._rows = before + int(numbers.sum())
+        self._read += len(plain)
+        others = others[counted]
+
+        def moved(number: int) -> int:
+            return int(of_line[others[number - before - 1]])
+
+        broken = [replace(item, source_row=moved(item.source_row)) for item in rows.broken]
+        settled = others[rows.numbers - before - 1]
+        places = np.concatenate([plain, settled])
+        order = np.argsort(places)
+        columns = {name: pa.concat_arrays([arrays.get(name, nulls(len(plain), pa.string())), more]) for name, more in rows.columns.items()}
+        if len(settled):
+            columns = {name: array.take(pa.array(order)) for name, array in columns.items()}
+        places = places[order]
+        new_place = np.argsort(order)[len(plain) :]
+        additional = None
+        if rows.additional is not None:
+            additional = pa.concat_arrays([nulls(len(plain), pa.string()), rows.additional]).take(pa.array(order))
+
+        def raw(at: Places) -> list[str]:
+            return [visible(lines[places[i]]) for i in at]
+
+        faults = [(int(new_place[place]), name, kind) for place, name, kind in rows.faults]
+        return Rows(of_line[places], columns, raw, additional, faults, broken)
+
+    def _of_one_shape(self, data: bytes) -> tuple[npt.NDArray[np.bool_], dict[str, Array]] | None:
+        """Which lines have the shape of the first one, or of an earlier block's, and their values by the contract's columns."""
+        if self._shape is None:
+            line = data[: data.find(b"\n")] if b"\n" in data else data
+            shape = Shape.of(line) if len(line) <= MAX_LINE_BYTES and not self._with_comma else None
+            meanings = [self._spellings.get(name.strip().lower()) for name in shape.names] if shape else []
+            if shape is None or None in meanings or len(set(meanings)) < len(meanings):
+                return None
+            try:
+                _pairs(line)
+            except _Unfit:
+                return None
+            for name in shape.names:
+                self._learn(name)
+            self._shape = shape
+        read = self._shape.read(data)
+        if read is None:
+            return None
+        fits, arrays = read
+        return fits, {str(self._names[name]): array for name, array in zip(self._shape.names, arrays, strict=True)}
+
+    def _lines(self, lines: Sequence[bytes]) -> Rows:
         numbers: list[int] = []
         kept: list[bytes] = []
         values: list[list[str | None]] = []
         extras: list[str | None] = []
         faults: list[tuple[int, str, str]] = []
         broken: list[Broken] = []
-        for line in data.splitlines():
+        for line in lines:
             if not line.strip():
                 continue
             self._rows += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from salesmart_assets.ingest.content import ByteStream, gzip_faults
+from salesmart_assets.ingest.content import ByteStream, gzip_faults, read_up_to
 
 MAX_LINE_BYTES = 4 << 20
 """A longer line is no row of a table: it is rejected, and only its first `KEPT_BYTES` are kept."""
@@ -24,7 +24,7 @@ def blocks(stream: ByteStream, block_bytes: int) -> Iterator[tuple[bytes, bool]]
     skipping = False
     while True:
         with gzip_faults():
-            taken = stream.read(block_bytes)
+            taken = read_up_to(stream, block_bytes)
         if not taken:
             break
         if skipping:

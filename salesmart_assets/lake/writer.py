@@ -1,0 +1,155 @@
+"""Writing rows into the partitions of a table: Parquet files with names of their own, which nobody reads before they are committed.
+
+Belongs here: which row goes into which file, and how it is stored. Does not belong here: what makes the files visible
+(`committer`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import pairwise
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from salesmart_assets.contracts import Table
+from salesmart_assets.lake.files import HIVE_NULL, NewFile, describe
+from salesmart_assets.lake.lake import Lake
+
+_OPEN_FILES = 512
+"""Files written at the same time: with more partitions in play, the one that was longest without rows is finished."""
+_SAMPLE_ROWS = 4096
+
+
+class PartitionWriter:
+    """Writes tables of rows, all in the table's columns, to files called `PREFIX-N.parquet`; use it in a `with` block.
+
+    `files` are complete after the block. Text columns may be dictionaries, which spares looking for repetitions.
+    """
+
+    def __init__(self, lake: Lake, table: Table, prefix: str) -> None:
+        self.files: list[NewFile] = []
+        self._lake = lake
+        self._table = table
+        self._prefix = prefix
+        self._root = lake.path(table.name)
+        self._kept = [name for name in table.names if name not in table.partition_by]
+        self._open: OrderedDict[str, _OpenFile] = OrderedDict()
+        self._made = 0
+        self._plain: list[str] | None = None
+
+    def __enter__(self) -> PartitionWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        # After an error, too: a Parquet writer left open would write its end later. The files stay invisible.
+        with ExitStack() as stack:
+            for name in self._open:
+                stack.callback(self._finish, name)
+        self._open.clear()
+        self.files.sort(key=lambda f: f.path)
+
+    def write(self, rows: pa.Table) -> None:
+        """Write rows to the files of their partitions."""
+        if self._plain is None:
+            self._plain = _without_repetitions(rows.select(self._kept))
+        for folder, part in _parts(rows, self._table.partition_by):
+            self._file(folder, rows.schema).write(part.select(self._kept))
+
+    def _file(self, folder: str, schema: pa.Schema) -> _OpenFile:
+        if folder in self._open:
+            self._open.move_to_end(folder)
+            return self._open[folder]
+        if len(self._open) >= _OPEN_FILES:
+            oldest = next(iter(self._open))
+            self._finish(oldest)
+            del self._open[oldest]
+        path = f"{folder}/{self._prefix}-{self._made}.parquet"
+        self._made += 1
+        self._lake.filesystem.create_dir(f"{self._root}/{folder}", recursive=True)
+        stored = pa.schema([schema.field(name) for name in self._kept])
+        plain = set(self._plain or ())
+        self._open[folder] = _OpenFile(self._lake, f"{self._root}/{path}", stored, [n for n in self._kept if n not in plain])
+        return self._open[folder]
+
+    def _finish(self, folder: str) -> None:
+        path, metadata = self._open[folder].finish()
+        info = self._lake.filesystem.get_file_info(path)
+        self.files.append(describe(path[len(self._root) + 1 :], self._table, metadata, info.size, info.mtime))
+
+
+class _OpenFile:
+    def __init__(self, lake: Lake, path: str, schema: pa.Schema, repeating: list[str]) -> None:
+        self._path = path
+        self._metadata: list[pq.FileMetaData] = []
+        self._stream = lake.filesystem.open_output_stream(path)
+        # Readers take the types from the table; an Arrow schema in the file would say `dictionary` where that is only how it was written.
+        self._writer = pq.ParquetWriter(
+            self._stream,
+            schema,
+            compression="snappy",
+            use_dictionary=repeating,  # type: ignore[arg-type]
+            store_schema=False,
+            metadata_collector=self._metadata,
+        )
+
+    def write(self, rows: pa.Table) -> None:
+        self._writer.write_table(rows)
+
+    def finish(self) -> tuple[str, pq.FileMetaData]:
+        self._writer.close()
+        self._stream.close()
+        return self._path, self._metadata[0]
+
+
+def _parts(rows: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[str, pa.Table]]:
+    """The rows by partition, in their order, with the partition's folder."""
+    codes: list[npt.NDArray[np.int32] | None] = []
+    words: list[list[str]] = []
+    for name in by:
+        column: Any = rows.column(name)
+        if not column.null_count:
+            ends: Any = pc.min_max(column).as_py()
+            if ends["min"] == ends["max"]:
+                codes.append(None)
+                words.append([_segment(name, ends["min"])])
+                continue
+        encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+        codes.append(encoded.indices.to_numpy())
+        words.append([_segment(name, value) for value in encoded.dictionary.to_pylist()])
+    several = [code for code in codes if code is not None]
+    if not several:
+        yield "/".join(word[0] for word in words), rows
+        return
+    order = np.lexsort(several[::-1])
+    keys = np.stack([code[order] for code in several])
+    edges = [0, *(np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1).tolist(), rows.num_rows]
+    rows = rows.take(order)
+    for begin, end in pairwise(edges):
+        row = order[begin]
+        yield (
+            "/".join(word[0 if code is None else int(code[row])] for code, word in zip(codes, words, strict=True)),
+            rows.slice(begin, end - begin),
+        )
+
+
+def _segment(name: str, value: object) -> str:
+    return f"{name}={HIVE_NULL if value is None else quote(str(value), safe='')}"
+
+
+def _without_repetitions(rows: pa.Table) -> list[str]:
+    """Columns in which most values occur once, by the first rows: looking for repetitions would cost time and save no space."""
+    sample = rows.slice(0, _SAMPLE_ROWS)
+    return [
+        name
+        for name, column in zip(sample.schema.names, sample.columns, strict=True)
+        if not pa.types.is_dictionary(column.type) and pc.count_distinct(column).as_py() * 2 > sample.num_rows
+    ]
