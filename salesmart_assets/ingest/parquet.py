@@ -96,7 +96,7 @@ def _faults() -> Iterator[None]:
     """Turn what pyarrow says of damaged files into a `FileRejected`. Its messages name places in the file, no values."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise FileRejected("file.unreadable", f"the Parquet file is damaged or uses what is not supported ({line[:200]})") from None
 

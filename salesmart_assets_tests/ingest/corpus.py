@@ -798,6 +798,7 @@ def _parquet() -> list[Case]:
         case("a footer that is longer than the file", wrong_footer, **unreadable),
         case("damaged data", bytes(middle), outcome="rejected", read=3, code="file.unreadable"),
         case("encrypted", encrypted(table()), **unreadable),
+        case("names of columns that are not UTF-8", whole.replace(b"customer_id", b"customer_\xe4d"), **unreadable),
         case("inside gzip", zipped(whole), **unreadable, name="sales.parquet.gz"),
     ]
 

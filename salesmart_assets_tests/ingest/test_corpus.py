@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from salesmart_assets.ingest.codes import COLUMN_CODES, FILE_CODES, ROW_CODES
 from salesmart_assets_tests.ingest.corpus import CASES, DOCUMENT, Case, with_table
 from salesmart_assets_tests.ingest.reading import read
 
@@ -54,3 +55,10 @@ def test_the_documentation_shows_the_corpus() -> None:
     """The table of docs/ingestion.md says what becomes of every file of the corpus."""
     text = DOCUMENT.read_text("utf-8")
     assert with_table(text) == text, "run: python -m salesmart_assets_tests.ingest.corpus"
+
+
+def test_the_documentation_names_every_code() -> None:
+    """Every code of a rejection stands in docs/ingestion.md."""
+    text = DOCUMENT.read_text("utf-8")
+    for code in (*(f"{kind}:COLUMN" for kind in COLUMN_CODES), *ROW_CODES, *FILE_CODES):
+        assert f"`{code}`" in text, code
