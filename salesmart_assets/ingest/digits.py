@@ -35,7 +35,7 @@ class Plain:
         return bool(self.plain.all())
 
     def values(self, target: pa.DataType) -> Array:
-        """The values of the plain texts: integers, or decimals of `target`'s scale."""
+        """The values, integers or decimals of `target`'s scale; NULL where a text is not plain."""
         texts, fractions = self._texts, self._fractions
         if not self.whole:
             texts, fractions = texts.filter(pa.array(self.plain)), fractions[self.plain]
@@ -45,15 +45,15 @@ class Plain:
             data = data[data != self._sign]
             edges = edges - np.concatenate([np.zeros(1, np.int64), np.cumsum(signs)])
         digits = pa.StringArray.from_buffers(len(texts), _buffer(edges.astype(np.int32)), _buffer(np.ascontiguousarray(data)))
-        values = digits.cast(pa.int64())
-        if not pa.types.is_decimal(target):
-            return values
-        # Sixteen bytes each, the lower half first; the number is in units of the last decimal place.
-        units = np.zeros((len(texts), 2), np.int64)
-        units[:, 0] = values.to_numpy()
-        if (fractions != target.scale).any():
-            units[:, 0] *= 10 ** (target.scale - fractions)
-        return pa.Array.from_buffers(target, len(texts), [None, _buffer(units)])
+        numbers = digits.cast(pa.int64()).to_numpy()
+        decimal = pa.types.is_decimal(target)
+        if decimal and (fractions != target.scale).any():
+            numbers = numbers * 10 ** (target.scale - fractions)
+        # A decimal has sixteen bytes, the lower half first; its number is in units of the last decimal place.
+        units = np.zeros((len(self.plain), 2 if decimal else 1), np.int64)
+        units[self.plain, 0] = numbers
+        valid = None if self.whole else _buffer(np.packbits(self.plain, bitorder="little"))
+        return pa.Array.from_buffers(target, len(units), [valid, _buffer(units)])
 
 
 def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain:
@@ -61,7 +61,7 @@ def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain
 
     >>> found = plain_numbers(pa.array(["12", "3.50", "-1", "1.005"]), pa.decimal128(18, 2), ".")
     >>> found.plain.tolist(), found.values(pa.decimal128(18, 2)).to_pylist()
-    ([True, True, False, False], [Decimal('12.00'), Decimal('3.50')])
+    ([True, True, False, False], [Decimal('12.00'), Decimal('3.50'), None, None])
     """
     precision, scale = (target.precision, target.scale) if pa.types.is_decimal(target) else (MAX_DIGITS, 0)
     edges, data = bytes_of(texts)

@@ -25,6 +25,8 @@ from salesmart_assets.ingest.rows import Array, Places
 
 _Reader: TypeAlias = Callable[[str], Any]
 _BLANKS = " \t"
+_FEW = 2000
+"""So many texts are read sooner one by one than with a few passes over all."""
 _INTEGERS = range(-(2**63), 2**63)
 _TRUTH = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
@@ -116,12 +118,11 @@ class Parser:
         if len(others) > len(texts) // 2:
             return self._numbers_in_any_form(texts)
         values = found.values(self.target)
-        rest = self._numbers_in_any_form(texts.take(pa.array(others)))
-        # Where each row's value is in the two, one behind the other.
-        places = np.cumsum(found.plain) - 1
-        places[others] = len(values) + np.arange(len(others))
-        both = pa.concat_arrays([values, rest.values]).take(pa.array(places))
-        return Parsed(both, {kind: others[at] for kind, at in rest.faults.items()})
+        unplain = texts.take(pa.array(others))
+        rest = self._distinct(unplain) if len(others) <= _FEW else self._numbers_in_any_form(unplain)
+        if rest.values.null_count < len(others):
+            values = pc.replace_with_mask(values, pa.array(~found.plain), rest.values)
+        return Parsed(values, {kind: others[at] for kind, at in rest.faults.items()})
 
     def _numbers_in_any_form(self, texts: Array) -> Parsed:
         text = pl.Series("text", texts)
