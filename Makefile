@@ -52,6 +52,10 @@ screenshots: $(READY) ## Take the pictures of the documentation anew
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
+.PHONY: bench-ingest
+bench-ingest: $(READY) ## Measure ingestion beside DuckDB and pyarrow; ARGS="--size 2GB" takes larger files
+	@$(BIN)/python -m benchmarks.ingest $(ARGS)
+
 .PHONY: lock
 lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1 takes the newest
 	@$(COMPILE) --group dev pyproject.toml --output-file requirements.lock
