@@ -193,13 +193,6 @@ def main() -> None:
         rows, total, rejected = CONTESTANTS[name](files, clock, Path(folder))
     peak = _own() + clock.children
     answer = {"seconds": clock.seconds, "cpu": clock.cpu, "peak": peak, "rows": rows, "total": total, "rejected": rejected}
-        "seconds": clock.seconds,
-        "cpu": clock.cpu,
-        "peak": _own() + clock.children,
-        "rows": rows,
-        "total": total,
-        "rejected": rejected,
-    }
     print(json.dumps(answer))
 
 
