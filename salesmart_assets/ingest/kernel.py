@@ -94,7 +94,7 @@ class FileReader:
     applied, and OSError where the file cannot be read from disk; whatever is wrong with the file itself is in the summary.
     """
 
-    def __init__(self, path: Path, name: str, contract: Contract, *, block_bytes: int = 8 << 20) -> None:
+    def __init__(self, path: Path, name: str, contract: Contract, *, block_bytes: int = 4 << 20) -> None:
         self._path = path
         self._name = name
         self._contract = contract
