@@ -5,7 +5,7 @@ Belongs here: what is done with the bytes of one file. Does not belong here: whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,17 +55,24 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
     other rows were written than were accepted.
     """
     reader = FileReader(path, file.key.rsplit("/", 1)[-1], contract)
-    rejections: list[pa.Table] = []
-    staged = _write(lake, table, file, _accepted(reader, rejections, file, origin))
+    fresh = f"f{file.mark}-{lake.fresh()}"
+    with PartitionWriter(lake, table, fresh) as clean, PartitionWriter(lake, REJECTED_ROWS, fresh) as bad:
+        for batch in reader:
+            if batch.accepted.num_rows:
+                clean.write(_located(batch.accepted, file, origin).select(table.names))
+            if batch.rejections.num_rows:
+                rows = _located(batch.rejections, file, origin)
+                rows = rows.append_column("source", pa.repeat(pa.scalar(file.source, pa.string()), rows.num_rows))
+                bad.write(rows.select(REJECTED_ROWS.names))
     summary = reader.summary
-    if summary.outcome != "loaded":
-        # What was written before the file turned out to be unusable stays invisible; upkeep removes it.
-        staged = []
-        rejections = []
-    written = sum(f.rows for f in staged)
-    if summary.outcome == "loaded" and written != summary.rows_accepted:
-        raise AuditFailed(f"{file.address}: {summary.rows_accepted} rows were accepted, but {written} were written. Nothing was committed.")
-    rejected = _write_rejections(lake, file, rejections, origin)
+    # What was written before the file turned out to be unusable stays invisible; upkeep removes it.
+    staged, rejected = (clean.files, bad.files) if summary.outcome == "loaded" else ([], [])
+    written, kept = (sum(f.rows for f in files) for files in (staged, rejected))
+    if summary.outcome == "loaded" and (written, kept) != (summary.rows_accepted, summary.rows_rejected):
+        raise AuditFailed(
+            f"{file.address}: {summary.rows_accepted} rows were accepted and {summary.rows_rejected} rejected, but {written} and {kept} "
+            "were written. Nothing was committed."
+        )
     result = FileResult(
         file.file_id,
         summary.outcome,
@@ -82,15 +89,6 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
     return Parsed(result, tuple(staged))
 
 
-def _accepted(reader: FileReader, rejections: list[pa.Table], file: File, origin: Origin | None) -> Iterator[pa.Table]:
-    """The accepted rows with their origin; rejections are put aside on the way."""
-    for batch in reader:
-        if batch.rejections.num_rows:
-            rejections.append(batch.rejections)
-        if batch.accepted.num_rows:
-            yield _located(batch.accepted, file, origin)
-
-
 def _located(rows: pa.Table, file: File, origin: Origin | None) -> pa.Table:
     """Rows with the file they came in, and mended rows with their numbers there."""
     if origin is not None:
@@ -105,19 +103,3 @@ def _located(rows: pa.Table, file: File, origin: Origin | None) -> pa.Table:
 def _repeated(text: str, count: int) -> Array:
     """One text in every row, without writing it down that often."""
     return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), count), pa.array([text], pa.string()))
-
-
-def _write(lake: Lake, table: Table, file: File, rows: Iterable[pa.Table]) -> list[NewFile]:
-    """Write the rows of one file into the table's partitions, under names that say which file they are of."""
-    with PartitionWriter(lake, table, f"f{file.mark}-{lake.fresh()}") as writer:
-        for part in rows:
-            writer.write(part.select(table.names))
-    return writer.files
-
-
-def _write_rejections(lake: Lake, file: File, rejections: Sequence[pa.Table], origin: Origin | None) -> list[NewFile]:
-    if not rejections:
-        return []
-    rows = _located(pa.concat_tables(rejections), file, origin)
-    rows = rows.append_column("source", pa.repeat(pa.scalar(file.source, pa.string()), rows.num_rows))
-    return _write(lake, REJECTED_ROWS, file, [rows])
