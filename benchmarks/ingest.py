@@ -3,7 +3,7 @@
     python -m benchmarks.ingest --size 200MB --rounds 3
 
 The sales files come from the product's own generator. Each contestant runs in a process of its own, on two cores, so that
-its peak memory is its own; the contestants of a case take turns within a round, so that a busy moment hits them all. A
+its peak memory is its own; all cases and contestants take turns within a round, so that a busy moment hits them all. A
 contestant that writes says how many rows it wrote and the sum of `total_cost`; where all must agree, they are compared.
 
 Belongs here: the files, the turns, and the table and plot of the results. What each contestant does is in `contestants`.
@@ -133,19 +133,25 @@ def turn(contestant: str, files: Sequence[Path]) -> Run:
 
 def measure(size: int, rounds: int, cases: Sequence[Case] = CASES) -> Iterator[Measured]:
     """Measure all cases; says on stderr what is going on."""
-    for case in cases:
-        with tempfile.TemporaryDirectory(prefix="salesmart-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="salesmart-bench-") as folder:
+        files: dict[str, list[Path]] = {}
+        rows: dict[str, int] = {}
+        for case in cases:
             _say(f"{case.name}: making {case.files} files")
-            files, rows = make_files(case, size, Path(folder))
-            runs: dict[str, list[Run]] = {name: [] for name in case.contestants}
-            for number in range(rounds):
+            place = Path(folder, str(len(files)))
+            place.mkdir()
+            files[case.name], rows[case.name] = make_files(case, size, place)
+        runs: dict[tuple[str, str], list[Run]] = {(case.name, name): [] for case in cases for name in case.contestants}
+        for number in range(rounds):
+            for case in cases:
                 for name in case.contestants:
-                    found = turn(name, files)
-                    runs[name].append(found)
-                    _say(f"{case.name}: round {number + 1} of {rounds}: {name} {found.seconds:.2f} s")
-            check(case, rows, {name: turns[-1] for name, turns in runs.items()})
-            total = sum(path.stat().st_size for path in files)
-            yield from (Measured(case, name, total, tuple(turns)) for name, turns in runs.items())
+                    found = turn(name, files[case.name])
+                    runs[case.name, name].append(found)
+                    _say(f"round {number + 1} of {rounds}: {case.name}: {name} {found.seconds:.2f} s")
+        for case in cases:
+            check(case, rows[case.name], {name: runs[case.name, name][-1] for name in case.contestants})
+            total = sum(path.stat().st_size for path in files[case.name])
+            yield from (Measured(case, name, total, tuple(runs[case.name, name])) for name in case.contestants)
 
 
 def check(case: Case, rows: int, last: dict[str, Run]) -> None:
