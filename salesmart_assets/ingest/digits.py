@@ -46,11 +46,13 @@ class Plain:
             edges = edges - np.concatenate([np.zeros(1, np.int64), np.cumsum(signs)])
         digits = pa.StringArray.from_buffers(len(texts), _buffer(edges.astype(np.int32)), _buffer(np.ascontiguousarray(data)))
         numbers = digits.cast(pa.int64()).to_numpy()
-        decimal = pa.types.is_decimal(target)
-        if decimal and (fractions != target.scale).any():
-            numbers = numbers * 10 ** (target.scale - fractions)
+        words = 1
+        if pa.types.is_decimal(target):
+            words = 2
+            if (fractions != target.scale).any():
+                numbers = numbers * 10 ** (target.scale - fractions)
         # A decimal has sixteen bytes, the lower half first; its number is in units of the last decimal place.
-        units = np.zeros((len(self.plain), 2 if decimal else 1), np.int64)
+        units = np.zeros((len(self.plain), words), np.int64)
         units[self.plain, 0] = numbers
         valid = None if self.whole else _buffer(np.packbits(self.plain, bitorder="little"))
         return pa.Array.from_buffers(target, len(units), [valid, _buffer(units)])
