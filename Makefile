@@ -56,6 +56,10 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --gene
 bench-ingest: $(READY) ## Measure ingestion beside DuckDB and pyarrow; ARGS="--size 2GB" takes larger files
 	@$(BIN)/python -m benchmarks.ingest $(ARGS)
 
+.PHONY: bench-sensor
+bench-sensor: $(READY) ## Measure the sensor: 100,000 objects pending, a ledger of a million rows
+	@$(BIN)/python -m benchmarks.sensor
+
 .PHONY: lock
 lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1 takes the newest
 	@$(COMPILE) --group dev pyproject.toml --output-file requirements.lock

@@ -58,9 +58,10 @@ def main() -> None:
         lines.append(_measured("register", environment, "one batch of one source registered"))
         ledger = "SQLite" if not options.ledger_url else options.ledger_url.split(":", 1)[0]
         title = f"## {options.server}, ledger on {ledger}, {datetime.now(timezone.utc):%Y-%m-%d}"
+        hardware = f"{os.cpu_count()} cores, {machine.machine()}, Python {machine.python_version()}"
         told = (
             f"{options.objects:,} objects over {DATES} dates and {len(SOURCES)} sources, put in {put:.0f} s; "
-            f"a ledger of {options.rows:,} rows, filled in {filled:.0f} s. {os.cpu_count()} cores, {machine.machine()}, Python {machine.python_version()}."
+            f"a ledger of {options.rows:,} rows, filled in {filled:.0f} s. {hardware}."
         )
         text = "\n".join(
             [title, "", told, "", "| What | Seconds | Peak memory | of it the tick's own | Result |", "|---|---|---|---|---|", *lines, ""]
@@ -200,12 +201,12 @@ def _tick() -> None:
         build_sensor_context(instance=instance, resources=platform) as context,
     ):
         bare = _peak()
-        started = time.monotonic()
+        started, busy = time.monotonic(), time.process_time()
         found = landing_sensor(context)
-        seconds = time.monotonic() - started
+        seconds, busy = time.monotonic() - started, time.process_time() - busy
     requests: list[RunRequest] = list(found.run_requests or []) if isinstance(found, SensorResult) else []
     result = f"{len(requests)} runs asked for, {requests[0].partition_key} first" if requests else str(found)
-    _tell(seconds, bare, result)
+    _tell(seconds, bare, f"{result}; {busy:.1f} s of it this process computed")
 
 
 def _register() -> None:

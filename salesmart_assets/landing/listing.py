@@ -19,12 +19,12 @@ _OBJECTS = {"ListObjectsV2": ("Contents", "Contents"), "ListObjectVersions": ("V
 
 def read_listings_quickly(client: S3Client) -> None:
     """Make the client's listings cheap. Of each object they tell key, time, ETag, size and version, and no more; doing it twice is once."""
-    for operation in _OBJECTS:
-        client.meta.events.register(f"before-parse.s3.{operation}", _before_parse, unique_id=f"salesmart-{operation}")
+    # Before boto3's own handlers, under their name: one of them parses every answer to find errors that came as a success.
+    client.meta.events.register_first("before-parse.s3.*", _before_parse, unique_id="salesmart-before-parse")
 
 
 def _before_parse(operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    if response_dict["status_code"] != 200:
+    if operation_model.name not in _OBJECTS or response_dict["status_code"] != 200:
         return
     try:
         page = ElementTree.fromstring(response_dict["body"])  # noqa: S314 (expat of today's Pythons bounds what entities grow to)
