@@ -76,15 +76,20 @@ class Lake:
         try:
             handle = DeltaTable(uri, storage_options=self.storage or None)
         except TableNotFoundError:
-            DeltaTable.create(
-                uri,
-                schema=wanted,
-                mode="ignore",
-                partition_by=list(table.partition_by) or None,
-                name=table.name,
-                description=table.grain,
-                storage_options=self.storage or None,
-            )
+            try:
+                DeltaTable.create(
+                    uri,
+                    schema=wanted,
+                    mode="ignore",
+                    partition_by=list(table.partition_by) or None,
+                    name=table.name,
+                    description=table.grain,
+                    storage_options=self.storage or None,
+                )
+            except DeltaError:
+                # Another process created it at the same moment.
+                if not DeltaTable.is_deltatable(uri, self.storage or None):
+                    raise
             return
         except (DeltaError, OSError) as error:
             raise Unreachable(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
@@ -113,8 +115,29 @@ ledger_version = sa.Table("ledger_version", metadata, sa.Column("version", sa.In
 VERSION = 2
 
 
+_TRIES = 10
+_SAID_TWICE = ("already exists", "Duplicate column", "Duplicate key name", "duplicate column")
+
+
 def create(engine: sa.Engine) -> None:
-    """Create what is missing, add new columns to what is there; a ledger of a newer salesmart is refused."""
+    """Create what is missing, add new columns to what is there; a ledger of a newer salesmart is refused.
+
+    Several processes may do so at the same moment.
+    """
+    for _ in range(_TRIES):
+        try:
+            _create(engine)
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError) as error:
+            if not isinstance(error, sa.exc.IntegrityError) and not any(text in str(error.orig) for text in _SAID_TWICE):
+                raise
+            # Another process was faster: look again at what is missing.
+            time.sleep(0.1)
+        else:
+            return
+    _create(engine)
+
+
+def _create(engine: sa.Engine) -> None:
     metadata.create_all(engine, checkfirst=True)
     inspector = sa.inspect(engine)
     with engine.begin() as connection:

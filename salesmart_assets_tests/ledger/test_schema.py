@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import sqlalchemy as sa
 
 from salesmart_assets.errors import Permanent
 from salesmart_assets.ledger.schema import VERSION, create, ingest_file, ledger_version
 from salesmart_assets.publish.database import open_database
+
+_CREATE = """
+import sys
+from salesmart_assets.ledger.schema import create
+from salesmart_assets.publish.database import open_database
+engine = open_database(sys.argv[1])
+print("ready", file=sys.stderr, flush=True)
+sys.stdin.readline()
+create(engine)
+"""
 
 
 def test_a_ledger_of_the_layout_before_gains_what_is_new(database_url: str) -> None:
@@ -28,6 +41,22 @@ def test_a_ledger_of_the_layout_before_gains_what_is_new(database_url: str) -> N
         with engine.connect() as connection:
             assert connection.scalars(sa.select(ledger_version.c.version)).all() == [VERSION]
     engine.dispose()
+
+
+def test_several_processes_create_it_at_once(database_url: str) -> None:
+    """A new ledger may be created by several processes at the same moment."""
+    command = [sys.executable, "-c", _CREATE, database_url]
+    children = [subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.PIPE, text=True) for _ in range(4)]
+    for child in children:
+        assert child.stderr is not None
+        assert child.stderr.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    for child in children:
+        _, said = child.communicate(timeout=60)
+        assert child.returncode == 0, said
 
 
 def test_a_ledger_of_a_newer_salesmart_is_refused(database_url: str) -> None:
