@@ -133,8 +133,10 @@ def write_out(platform: Platform, out: Path, rows: Sequence[Mapping[str, Any]]) 
     if len(sources) > 1:
         raise UsageError(f"There are rejected rows of {', '.join(sources)}: name one with --source, for each has columns of its own.")
     contract = platform.contracts[sources[0]]
-    files = {file_id: _origin_file(platform, file_id) for file_id in {int(row["file_id"]) for row in rows}}
-    headers = {file_id: tuple(json.loads(platform.ledger.file(file_id).header or "[]")) for file_id in files}
+    held = {file_id: platform.ledger.file(file_id) for file_id in {int(row["file_id"]) for row in rows}}
+    # The rows of a replay came in the file that it mends.
+    files = {n: f if f.replay_of is None else platform.ledger.file(f.replay_of) for n, f in held.items()}
+    headers = {n: tuple(json.loads(f.header or "[]")) for n, f in held.items()}
     extras = sorted({name for header in headers.values() for name in _extra_names(header, contract)})
     columns = [*contract.columns, *extras]
     scratch = out.with_name(f"{out.name}.part")
@@ -172,12 +174,6 @@ def take_back(platform: Platform, path: Path) -> TakenBack:
             key = platform.zone.put(scratch, origin.source, origin.batch_date, name)
         landed.append(f"s3://{platform.zone.bucket}/{key}")
     return TakenBack(sum(len(item.rows) for item in mended.values()), tuple(sorted(landed)), outdated)
-
-
-def _origin_file(platform: Platform, file_id: int) -> File:
-    """The file that rejected rows came in; those of a replay came in the file that it mends."""
-    file = platform.ledger.file(file_id)
-    return file if file.replay_of is None else platform.ledger.file(file.replay_of)
 
 
 def _of(platform: Platform, table: str, marks: Collection[str]) -> pl.LazyFrame:

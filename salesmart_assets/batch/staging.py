@@ -32,12 +32,11 @@ _DIMENSION_OF = {source: name for name, source in SOURCE_OF.items()}
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """A file's bytes on disk. Without a hash there are none: `gone` says that there will not be, else `fault` says why not now."""
+    """A file's bytes on disk. Without a hash there are none: `fault` says why not now; where it is None, they are gone for good."""
 
     file: File
     path: Path
     content_hash: str | None
-    gone: str = ""
     fault: Exception | None = None
 
 
@@ -49,10 +48,8 @@ def stage(platform: Platform, source: str, run: Run) -> Report:
     ledger = platform.ledger
     mine = _linked(platform, source, run)
     waiting = [f for f in mine if f.status == "A" and f.stage == "registered" and f.superseded_by is None]
-    # Mended rows count for rows that their file, as it is read now, rejects: so that file comes first.
-    waiting.sort(key=lambda f: is_replay(f.key))
     retract = [f for f in mine if f.superseded_by is not None and f.outcome != "superseded"]
-    read = accepted = size = rows = 0
+    size = rows = 0
     version: int | None = None
     unread: list[str] = []
     for number, group in enumerate(_groups(waiting) or ([[]] if retract else [])):
@@ -63,8 +60,6 @@ def stage(platform: Platform, source: str, run: Run) -> Report:
         had = [f for f in group if f.file_id not in faults]
         commit = _commit_group(platform, source, run, had, parsed, retract if number == 0 else [])
         version = commit.version
-        read += sum(p.result.rows_read for p in parsed)
-        accepted += sum(p.result.rows_staged for p in parsed)
         size += sum(f.size for f in had)
         rows += commit.rows
     files = [f for f in ledger.files(source=source, batch_date=run.batch_date) if f.superseded_by is None]
@@ -93,7 +88,10 @@ def _linked(platform: Platform, source: str, run: Run) -> list[File]:
 
 
 def _groups(files: Sequence[File]) -> list[list[File]]:
-    """Files to be committed together; replays come after all others."""
+    """Files to be committed together; replays come after all others.
+
+    Mended rows count for rows that their file, as it is read now, rejects: so that file comes first.
+    """
     parts = [[f for f in files if is_replay(f.key) == replay] for replay in (False, True)]
     return [part[start : start + _GROUP] for part in parts for start in range(0, len(part), _GROUP)]
 
@@ -184,10 +182,10 @@ def _fetch(platform: Platform, file: File, folder: Path) -> _Fetched:
     with path.open("wb") as into:
         try:
             content_hash = platform.zone.download_file(file.current_key, file.current_etag, file.size, file.current_version_id, into)
-        except (ObjectGone, ObjectChanged) as error:
+        except (ObjectGone, ObjectChanged):
             # Another identity is in its place, or nothing: what was listed can no longer be had. If it was
             # overwritten, the new object is listed by the next look and supersedes this one.
-            return _Fetched(file, path, None, gone=str(error))
+            return _Fetched(file, path, None)
         except (ObjectDenied, StoreFault) as error:
             return _Fetched(file, path, None, fault=error)
     return _Fetched(file, path, content_hash)

@@ -26,7 +26,7 @@ from salesmart_assets.ingest.content import ByteStream, FileRejected
 from salesmart_assets.ingest.header import Header, delimiter_name, match, other_delimiter
 from salesmart_assets.ingest.lines import KEPT_BYTES, MAX_LINE_BYTES, blocks
 from salesmart_assets.ingest.quoting import QUOTE, End, scan, split
-from salesmart_assets.ingest.rows import Array, Broken, Places, Rows, visible
+from salesmart_assets.ingest.rows import Array, Broken, Places, Rows, is_utf8, visible
 
 MAX_RECORD_BYTES = 1 << 20
 """A quoted value that goes on over lines must end within so many bytes of its row's beginning."""
@@ -259,9 +259,9 @@ def _simple(data: bytes, buffer: npt.NDArray[np.uint8], lines: _Lines, delimiter
     simple &= _has_width(delimiters, lines, width)
     if b"\0" in data:
         simple[_line_of(np.flatnonzero(buffer == 0), lines)] = False
-    if not _is_utf8(data):
+    if not is_utf8(data):
         for line in np.unique(_line_of(np.flatnonzero(buffer > 127), lines)):
-            simple[line] &= _is_utf8(lines.text(data, line))
+            simple[line] &= is_utf8(lines.text(data, line))
     return simple
 
 
@@ -286,16 +286,6 @@ def _has_width(delimiters: Places, lines: _Lines, width: int) -> Flags:
             return np.ones(lines.count, np.bool_)
     flags: Flags = _counts(delimiters, lines) == each
     return flags
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 class _Odd:
@@ -349,7 +339,7 @@ class _Odd:
             ("row.quote", found.end is not End.COMPLETE and not goes_on),
             ("row.ragged", found.end is End.COMPLETE and found.values != self._width),
             ("row.nul_byte", b"\0" in text),
-            ("row.encoding", not _is_utf8(text)),
+            ("row.encoding", not is_utf8(text)),
         )
         if any(broken for _, broken in codes):
             self.broken.append((line, tuple(code for code, broken in codes if broken), visible(text)))

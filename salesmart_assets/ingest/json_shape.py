@@ -20,7 +20,7 @@ import pyarrow.csv as pc_csv
 
 from salesmart_assets.ingest.digits import bytes_of
 from salesmart_assets.ingest.lines import MAX_LINE_BYTES
-from salesmart_assets.ingest.rows import Array
+from salesmart_assets.ingest.rows import Array, is_utf8
 
 _SPACE = rb"[ ]*"
 _NAME = rb'"([^"\\\x00-\x1f]+)"' + _SPACE + rb":" + _SPACE
@@ -72,7 +72,7 @@ class Shape:
         if not data.endswith(b"\n"):
             data += b"\n"
         raw = np.frombuffer(data, np.uint8)
-        if int(np.count_nonzero(raw < 32)) != data.count(b"\n") or not _is_utf8(data):
+        if int(np.count_nonzero(raw < 32)) != data.count(b"\n") or not is_utf8(data):
             return None
         count = data.count(b"\n")
         escaped = None
@@ -184,13 +184,3 @@ def _plain(texts: Array) -> npt.NDArray[np.bool_]:
         plain &= (data[np.minimum(edges[:-1], len(data) - 1)] != ord("0")) | (wholes == 1)
     plain |= texts.is_null().to_numpy(zero_copy_only=False)
     return plain
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -50,6 +50,17 @@ def nulls(count: int, kind: pa.DataType) -> Array:
     return pa.nulls(count, kind)  # type: ignore[call-overload]
 
 
+def is_utf8(data: bytes) -> bool:
+    """Whether the bytes are text in UTF-8."""
+    if data.isascii():
+        return True
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def visible(data: bytes) -> str:
     r"""Bytes as text that can be stored anywhere: what is no UTF-8 shows as \xNN, and so does NUL.
 
