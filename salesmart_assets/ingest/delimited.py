@@ -12,8 +12,9 @@ the lines after the first is a record of that width by itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,10 @@ MAX_RECORD_BYTES = 1 << 20
 _TOLD_DELIMITER = re.compile(rb'"?sep=(.)"?', re.IGNORECASE | re.DOTALL)
 """A first line that Excel writes and reads."""
 
+_PATIENCE = 3
+"""After so many blocks that could not be read at once, a file is not tried so any more."""
+
+_Skip: TypeAlias = Callable[[pc_csv.InvalidRow], Literal["skip"]]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -48,6 +53,7 @@ class Delimited:
         self._delimiter = contract.delimiter.encode()
         self._rows = 0
         self._told_delimiter = False
+        self._in_vain = 0
 
     def __iter__(self) -> Iterator[Rows]:
         rest = b""
@@ -118,9 +124,61 @@ class Delimited:
     def _read(self, data: bytes, header: Header, *, final: bool) -> tuple[Rows, int]:
         """The rows of a block, and how many of its bytes they take: a record that may go on in the next block is left."""
         width = len(header.names)
+        wanted = sorted({*header.known.values(), *(header.extra.values() if self._contract.on_extra_column == "keep" else ())})
+        found = self._read_at_once(data, width, wanted)
+        if found is None or len(found[1]):
+            return self._read_by_line(data, header, wanted, found, final=final)
+        table = found[0]
+        numbers = np.arange(self._rows + 1, self._rows + len(table) + 1)
+        self._rows += len(table)
+
+        def raw(at: Places) -> list[str]:
+            lines = _Lines.of(data)
+            return [visible(lines.text(data, place)) for place in at]
+
+        return self._rows_of(table, header, numbers, raw, ()), len(data)
+
+    def _read_at_once(self, data: bytes, width: int, wanted: Sequence[int]) -> tuple[pa.Table, Places] | None:
+        """The rows of a block's simple lines, and which lines are of another width; None if other lines may need a look.
+
+        The parser's own count proves it: were there a blank line, or a value that goes on over a line's end, it would find
+        fewer rows than lines. What it lets pass though it is no simple line is looked for first.
+        """
+        if self._in_vain >= _PATIENCE or b"\0" in data or not is_utf8(data) or not _lines_are_short(data):
+            return None
+        buffer = np.frombuffer(data, np.uint8)
+        if b'"' in data and not _quotes_enclose(buffer, self._delimiter[0]):
+            return None
+        ends = buffer == 10
+        if b"\r" in data and not (ends[1:] == (buffer[:-1] == 13)).all():
+            # A line may end with CR alone.
+            return None
+        lines = int(np.count_nonzero(ends)) + (not data.endswith(b"\n"))
+        others: list[int] = []
+
+        def skip(row: pc_csv.InvalidRow) -> Literal["skip"]:
+            assert row.number is not None
+            others.append(row.number - 1)
+            return "skip"
+
+        table = self._parsed(data, width, wanted, skip)
+        if len(table) + len(others) != lines:
+            self._in_vain += 1
+            return None
+        return table, np.array(others, np.int64)
+
+    def _read_by_line(
+        self, data: bytes, header: Header, wanted: Sequence[int], found: tuple[pa.Table, Places] | None, *, final: bool
+    ) -> tuple[Rows, int]:
+        """The rows of a block in which some line needs a look of its own; `found` is what could be read at once."""
+        width = len(header.names)
         buffer = np.frombuffer(data, np.uint8)
         lines = _Lines.of(data, buffer)
-        simple = _simple(data, buffer, lines, self._delimiter[0], width)
+        if found is None:
+            simple = _simple(data, buffer, lines, self._delimiter[0], width)
+        else:
+            simple = np.ones(lines.count, np.bool_)
+            simple[found[1]] = False
         starts_row = lines.lengths > 0
         odd = _Odd(data, lines, simple, self._delimiter, width)
         limit = odd.read(starts_row, final=final)
@@ -130,8 +188,7 @@ class Delimited:
         used = int(lines.nexts[limit - 1]) if limit else 0
         simple = simple[:limit]
         places = np.flatnonzero(simple)
-        wanted = sorted({*header.known.values(), *(header.extra.values() if self._contract.on_extra_column == "keep" else ())})
-        table = self._parse(data, lines, simple, width, wanted)
+        table = self._parse(data, lines, simple, width, wanted) if found is None else found[0].slice(0, len(places))
         if len(table) != len(places):
             raise AssertionError(f"{len(places)} simple lines were parsed as {len(table)} rows")
         begins, ends = lines.starts[places], lines.ends[places]
@@ -149,15 +206,19 @@ class Delimited:
         def raw(at: Places) -> list[str]:
             return [visible(data[begins[i] : ends[i]]) for i in at]
 
+        broken = [Broken(int(numbers[i]), codes, text) for i, codes, text in odd.broken]
+        return self._rows_of(table, header, numbers[places], raw, broken), used
+
+    def _rows_of(
+        self, table: pa.Table, header: Header, numbers: Places, raw: Callable[[Places], list[str]], broken: Sequence[Broken]
+    ) -> Rows:
         columns = {name: _text(table, place) for name, place in header.known.items()}
         additional = None
         if header.extra and self._contract.on_extra_column == "keep":
             additional = _as_json({name: _text(table, place) for name, place in header.extra.items()})
-        broken = [Broken(int(numbers[i]), codes, text) for i, codes, text in odd.broken]
-        return Rows(numbers[places], columns, raw, additional, broken=broken), used
+        return Rows(numbers, columns, raw, additional, broken=broken)
 
     def _parse(self, data: bytes, lines: _Lines, simple: Flags, width: int, wanted: Sequence[int]) -> pa.Table:
-        names = [str(place) for place in range(width)]
         if not simple.any():
             return pa.table({str(place): pa.array([], pa.string()) for place in wanted})
         if len(simple) < lines.count or not (simple | (lines.lengths == 0)).all():
@@ -165,6 +226,11 @@ class Delimited:
             view = memoryview(data)
             parts = [view[lines.starts[a] : lines.nexts[b - 1]] for a, b in zip(edges[::2], edges[1::2], strict=True)]
             data = b"".join(parts)
+        return self._parsed(data, width, wanted)
+
+    def _parsed(self, data: bytes, width: int, wanted: Sequence[int], skip: _Skip | None = None) -> pa.Table:
+        """The values of the wanted columns as texts; lines of another width go to `skip`, or are an error."""
+        names = [str(place) for place in range(width)]
         return pc_csv.read_csv(
             pa.BufferReader(data),  # type: ignore[arg-type]
             pc_csv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
@@ -174,6 +240,7 @@ class Delimited:
                 double_quote=True,
                 escape_char=False,
                 newlines_in_values=False,
+                invalid_row_handler=skip,
             ),
             pc_csv.ConvertOptions(
                 # The bytes were checked before.
@@ -227,6 +294,37 @@ class _Lines:
         return cls(starts, ends, nexts)
 
 
+def _lines_are_short(data: bytes) -> bool:
+    """Whether no line can be longer than `MAX_LINE_BYTES`: each stretch of so many bytes has a line's end in it."""
+    at = 0
+    while len(data) - at > MAX_LINE_BYTES:
+        end = data.rfind(b"\n", at, at + MAX_LINE_BYTES + 1)
+        if end < 0:
+            return False
+        at = end + 1
+    return True
+
+
+def _quotes_enclose(buffer: npt.NDArray[np.uint8], delimiter: int) -> bool:
+    """Whether quotes, two by two, stand around whole values; if no value goes on over lines, that holds in each line."""
+    quotes = np.flatnonzero(buffer == QUOTE)
+    return len(quotes) % 2 == 0 and not len(_misplaced(buffer, quotes, delimiter))
+
+
+def _misplaced(buffer: npt.NDArray[np.uint8], quotes: Places, delimiter: int) -> Places:
+    """Those of the quotes, which open and close by turns, that do not stand where a value begins or ends."""
+    opening, closing = quotes[::2], quotes[1::2]
+    # A doubled quote looks like the end of a quoted value and the beginning of another: the two are side by side.
+    doubled = np.flatnonzero(closing[:-1] + 1 == opening[1:])
+    ends_value = np.zeros(256, np.bool_)
+    ends_value[[delimiter, 10, 13]] = True
+    before = ends_value[buffer[np.maximum(opening - 1, 0)]] | (opening == 0)
+    after = ends_value[buffer[np.minimum(closing + 1, len(buffer) - 1)]] | (closing + 1 == len(buffer))
+    before[doubled + 1] = True
+    after[doubled] = True
+    return np.concatenate([opening[~before], closing[~after]])
+
+
 def _simple(data: bytes, buffer: npt.NDArray[np.uint8], lines: _Lines, delimiter: int, width: int) -> Flags:
     """Which lines are simple: `width` values, quotes only around whole values and never inside, nothing that is no text."""
     lengths = lines.lengths
@@ -240,15 +338,7 @@ def _simple(data: bytes, buffer: npt.NDArray[np.uint8], lines: _Lines, delimiter
             simple[uneven] = False
             quotes = quotes[~np.repeat(uneven, counts)]
         opening, closing = quotes[::2], quotes[1::2]
-        # A doubled quote looks like the end of a quoted value and the beginning of another: the two are side by side.
-        doubled = np.flatnonzero(closing[:-1] + 1 == opening[1:])
-        ends_value = np.zeros(256, np.bool_)
-        ends_value[[delimiter, 10, 13]] = True
-        before = ends_value[buffer[np.maximum(opening - 1, 0)]] | (opening == 0)
-        after = ends_value[buffer[np.minimum(closing + 1, len(buffer) - 1)]] | (closing + 1 == len(buffer))
-        before[doubled + 1] = True
-        after[doubled] = True
-        simple[_line_of(np.concatenate([opening[~before], closing[~after]]), lines)] = False
+        simple[_line_of(_misplaced(buffer, quotes, delimiter), lines)] = False
         # In a simple line, a delimiter between two quotes is part of a value.
         first, behind = np.searchsorted(delimiters, opening), np.searchsorted(delimiters, closing)
         held = behind - first

@@ -33,15 +33,15 @@ def blocks(stream: ByteStream, block_bytes: int) -> Iterator[tuple[bytes, bool]]
                 continue
             # The end of the line stays, to end what is kept of it.
             taken, skipping = taken[end:], False
-        data = rest + taken if rest else taken
         # A CR at the very end may be the first half of a CRLF.
-        end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1
-        rest = data[end:]
-        if len(rest) > MAX_LINE_BYTES + 1 and not rest.endswith(b"\r"):
-            rest, skipping = rest[: MAX_LINE_BYTES + 1], True
-        if end:
+        end = max(taken.rfind(b"\n"), taken.rfind(b"\r", 0, len(taken) - 1)) + 1
+        if end or rest.endswith(b"\r"):
             if ready:
                 yield ready, False
-            ready = data[:end]
+            ready, rest = b"".join((rest, memoryview(taken)[:end])), taken[end:]
+        else:
+            rest += taken
+        if len(rest) > MAX_LINE_BYTES + 1 and not rest.endswith(b"\r"):
+            rest, skipping = rest[: MAX_LINE_BYTES + 1], True
     if ready or rest:
         yield ready + rest, True

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
@@ -81,6 +82,11 @@ def to_json(files: Iterable[NewFile]) -> str:
 def from_json(text: str) -> list[NewFile]:
     """The inverse of `to_json`."""
     return [NewFile(**{**item, "partition": tuple((n, v) for n, v in item["partition"])}) for item in json.loads(text)]
+
+
+def is_bounded(kind: pa.DataType) -> bool:
+    """Whether the Delta log tells a column's least and greatest value: texts may be cut in a footer, and then bound nothing."""
+    return pa.types.is_integer(kind) or pa.types.is_date(kind)
 
 
 def _stats(metadata: pq.FileMetaData) -> str:

@@ -21,12 +21,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from salesmart_assets.contracts import Table
-from salesmart_assets.lake.files import HIVE_NULL, NewFile, describe
+from salesmart_assets.lake.files import HIVE_NULL, NewFile, describe, is_bounded
 from salesmart_assets.lake.lake import Lake
 
 _OPEN_FILES = 512
 """Files written at the same time: with more partitions in play, the one that was longest without rows is finished."""
 _SAMPLE_ROWS = 4096
+_GROUP_BYTES = 2 << 20
+"""Rows of a file wait for each other until there are so many bytes of them: each write makes a row group, which costs time and space."""
+_WAITING_BYTES = 16 << 20
+"""So many bytes wait in all files together; then the file with the most is written."""
 
 
 class PartitionWriter:
@@ -45,6 +49,7 @@ class PartitionWriter:
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
         self._made = 0
         self._plain: list[str] | None = None
+        self._waiting = 0
 
     def __enter__(self) -> PartitionWriter:
         return self
@@ -62,7 +67,10 @@ class PartitionWriter:
         if self._plain is None:
             self._plain = _without_repetitions(rows.select(self._kept))
         for folder, part in _parts(rows, self._table.partition_by):
-            self._file(folder, rows.schema).write(part.select(self._kept))
+            file = self._file(folder, rows.schema)
+            self._waiting += file.add(part.select(self._kept))
+        while self._waiting > _WAITING_BYTES:
+            self._waiting -= max(self._open.values(), key=lambda file: file.waiting_bytes).write()
 
     def _file(self, folder: str, schema: pa.Schema) -> _OpenFile:
         if folder in self._open:
@@ -81,7 +89,9 @@ class PartitionWriter:
         return self._open[folder]
 
     def _finish(self, folder: str) -> None:
-        path, metadata = self._open[folder].finish()
+        file = self._open[folder]
+        self._waiting -= file.waiting_bytes
+        path, metadata = file.finish()
         info = self._lake.filesystem.get_file_info(path)
         self.files.append(describe(path[len(self._root) + 1 :], self._table, metadata, info.size, info.mtime))
 
@@ -97,14 +107,32 @@ class _OpenFile:
             schema,
             compression="snappy",
             use_dictionary=repeating,  # type: ignore[arg-type]
+            write_statistics=[field.name for field in schema if is_bounded(field.type)],
             store_schema=False,
             metadata_collector=self._metadata,
         )
+        self._parts: list[pa.Table] = []
+        self.waiting_bytes = 0
 
-    def write(self, rows: pa.Table) -> None:
-        self._writer.write_table(rows)
+    def add(self, rows: pa.Table) -> int:
+        """Take rows, to be written now or with others; returns how many more bytes wait now, which may be fewer."""
+        before = self.waiting_bytes
+        self._parts.append(rows)
+        self.waiting_bytes += rows.nbytes
+        if self.waiting_bytes > _GROUP_BYTES:
+            self.write()
+        return self.waiting_bytes - before
+
+    def write(self) -> int:
+        """Write what waits; returns how many bytes that were."""
+        written, self.waiting_bytes = self.waiting_bytes, 0
+        if self._parts:
+            self._writer.write_table(pa.concat_tables(self._parts))
+            self._parts.clear()
+        return written
 
     def finish(self) -> tuple[str, pq.FileMetaData]:
+        self.write()
         self._writer.close()
         self._stream.close()
         return self._path, self._metadata[0]
@@ -132,12 +160,12 @@ def _parts(rows: pa.Table, by: tuple[str, ...]) -> Iterator[tuple[str, pa.Table]
     order = np.lexsort(several[::-1])
     keys = np.stack([code[order] for code in several])
     edges = [0, *(np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1).tolist(), rows.num_rows]
-    rows = rows.take(order)
     for begin, end in pairwise(edges):
         row = order[begin]
         yield (
             "/".join(word[0 if code is None else int(code[row])] for code, word in zip(codes, words, strict=True)),
-            rows.slice(begin, end - begin),
+            # A copy of its own, not a slice: rows that wait to be written hold no others in memory.
+            rows.take(order[begin:end]),
         )
 
 
