@@ -39,13 +39,22 @@ class Plain:
         texts, fractions = self._texts, self._fractions
         if not self.whole:
             texts, fractions = texts.filter(pa.array(self.plain)), fractions[self.plain]
+        scale = target.scale if pa.types.is_decimal(target) else 0
         edges, data = bytes_of(texts)
         signs = fractions > 0
-        if signs.any():
+        uniform = scale > 0 and bool((fractions == scale).all()) and int(np.diff(edges).max(initial=0)) <= MAX_DIGITS
+        if uniform:
+            # A zero takes the sign's place, which is the same in all as seen from the end: dividing there takes it out again.
+            data = data.copy()
+            data[edges[1:] - scale - 1] = ord("0")
+        elif signs.any():
             data = data[data != self._sign]
             edges = edges - np.concatenate([np.zeros(1, np.int64), np.cumsum(signs)])
         digits = pa.StringArray.from_buffers(len(texts), _buffer(edges.astype(np.int32)), _buffer(np.ascontiguousarray(data)))
         numbers = digits.cast(pa.int64()).to_numpy()
+        if uniform:
+            whole, fraction = np.divmod(numbers, 10 ** (scale + 1))
+            numbers = whole * 10**scale + fraction
         words = 1
         if pa.types.is_decimal(target):
             words = 2
@@ -70,14 +79,17 @@ def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain
     begins, lengths = edges[:-1], np.diff(edges)
     fractions = np.zeros(len(texts), np.int64)
     # Bytes wrap round, so that one comparison finds all that are no digits.
-    others = np.flatnonzero(data - np.uint8(48) > 9)
+    foreign = data - np.uint8(48) > 9
+    others = np.flatnonzero(foreign)
     if len(others) == len(texts) and ((others >= begins) & (others < edges[1:])).all():
         # The usual case for prices: one sign in each.
         rows = np.arange(len(texts))
         plain = np.ones(len(texts), np.bool_)
     else:
-        rows = np.searchsorted(edges, others, "right") - 1
-        plain = np.bincount(rows, minlength=len(texts)) <= 1
+        counted = np.concatenate([np.zeros(1, np.int32), np.cumsum(foreign, dtype=np.int32)])
+        counts = np.diff(counted[edges])
+        rows = np.repeat(np.arange(len(texts)), counts)
+        plain = counts <= 1
     if len(others):
         behind = edges[rows + 1] - others - 1
         plain[rows] &= (data[others] == ord(decimal_sign)) & (behind > 0) & (behind <= scale)

@@ -230,12 +230,11 @@ class _RuleJudge:
             raise Misstated(contract.source, place, says)
 
     def judge(self, values: dict[str, Array]) -> tuple[str, Places]:
-        frame = pl.DataFrame({name: pl.Series(values[name]) for name in self._columns})
-        judged = np.arange(frame.height)
-        if any(values[name].null_count for name in self._columns):
-            judged = np.flatnonzero(frame.select(pl.all_horizontal(pl.all().is_not_null()).alias("judged"))["judged"].to_numpy())
-            frame = frame[judged]
-        return self._code, judged[~self._holds(frame)]
+        holds = self._holds(pl.DataFrame({name: pl.Series(values[name]) for name in self._columns}))
+        for name in self._columns:
+            if values[name].null_count:
+                holds = holds | values[name].is_null().to_numpy(zero_copy_only=False)
+        return self._code, np.flatnonzero(~holds)
 
     def _holds(self, frame: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
         try:

@@ -44,6 +44,8 @@ def scan(line: bytes, delimiter: bytes, *, inside: bool = False) -> Scan:
     >>> scan(b'1,"a', b",").end, scan(b'b",2', b",", inside=True).end
     (<End.OPEN: 'open'>, <End.COMPLETE: 'complete'>)
     """
+    if not inside and b'"' not in line:
+        return Scan(End.COMPLETE, line.count(delimiter) + 1)
     at, values, literal = 0, 0, False
     sign = delimiter[0]
     while True:

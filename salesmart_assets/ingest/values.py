@@ -121,7 +121,10 @@ class Parser:
         unplain = texts.take(pa.array(others))
         rest = self._distinct(unplain) if len(others) <= _FEW else self._numbers_in_any_form(unplain)
         if rest.values.null_count < len(others):
-            values = pc.replace_with_mask(values, pa.array(~found.plain), rest.values)
+            # To choose from both is several times faster than to replace in one.
+            chosen = np.arange(len(values))
+            chosen[others] = len(values) + np.arange(len(others))
+            values = pa.concat_arrays([values, rest.values]).take(pa.array(chosen))
         return Parsed(values, {kind: others[at] for kind, at in rest.faults.items()})
 
     def _numbers_in_any_form(self, texts: Array) -> Parsed:

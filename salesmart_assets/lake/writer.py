@@ -26,7 +26,7 @@ from salesmart_assets.lake.lake import Lake
 
 _OPEN_FILES = 512
 """Files written at the same time: with more partitions in play, the one that was longest without rows is finished."""
-_SAMPLE_ROWS = 4096
+_SAMPLE_ROWS = 32_768
 _GROUP_BYTES = 2 << 20
 """Rows of a file wait for each other until there are so many bytes of them: each write makes a row group, which costs time and space."""
 _WAITING_BYTES = 16 << 20
@@ -174,10 +174,10 @@ def _segment(name: str, value: object) -> str:
 
 
 def _without_repetitions(rows: pa.Table) -> list[str]:
-    """Columns in which most values occur once, by the first rows: looking for repetitions would cost time and save no space."""
+    """Columns whose values occur fewer than four times each, by the first rows: to look for repetitions takes time and saves no space."""
     sample = rows.slice(0, _SAMPLE_ROWS)
     return [
         name
         for name, column in zip(sample.schema.names, sample.columns, strict=True)
-        if not pa.types.is_dictionary(column.type) and pc.count_distinct(column).as_py() * 2 > sample.num_rows
+        if not pa.types.is_dictionary(column.type) and pc.count_distinct(column).as_py() * 4 > sample.num_rows
     ]

@@ -1,0 +1,61 @@
+"""Rows in the files of their partitions, however they come."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from salesmart_assets.contracts import build_tables, load_contracts
+from salesmart_assets.lake import Lake, writer
+from salesmart_assets.settings import Settings
+
+NAME = "daily_customer_sales"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake.open(Settings.load(home=tmp_path), build_tables(load_contracts()))
+
+
+def rows(lake: Lake, start: int, count: int, days: int) -> pa.Table:
+    numbers = range(start, start + count)
+    columns = {
+        "customer_id": list(numbers),
+        "sales_date": [date(2026, 1, 1 + number % days) for number in numbers],
+        "total_sales": [Decimal(number) for number in numbers],
+        "orders": [1] * count,
+    }
+    table = lake.tables[NAME]
+    return pa.table({name: columns[name] for name in table.names}).cast(table.arrow)
+
+
+def write(lake: Lake, *, batches: int, count: int, days: int) -> dict[str, pq.ParquetFile]:
+    with writer.PartitionWriter(lake, lake.tables[NAME], "part") as into:
+        for number in range(batches):
+            into.write(rows(lake, number * count, count, days))
+            assert into._waiting == sum(file.waiting_bytes for file in into._open.values())
+            assert into._waiting <= writer._WAITING_BYTES
+    assert sum(file.rows for file in into.files) == batches * count
+    return {file.value("sales_date") or "": pq.ParquetFile(f"{lake.path(NAME)}/{file.path}") for file in into.files}
+
+
+def test_small_writes_share_a_row_group_and_keep_their_order(lake: Lake) -> None:
+    files = write(lake, batches=20, count=300, days=3)
+    assert [file.num_row_groups for file in files.values()] == [1, 1, 1]
+    for day, file in files.items():
+        found = file.read(["customer_id"])["customer_id"].to_pylist()
+        assert found == [n for n in range(20 * 300) if str(date(2026, 1, 1 + n % 3)) == day]
+
+
+def test_what_waits_is_bounded_in_each_file_and_in_all(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_GROUP_BYTES", 4_000)
+    monkeypatch.setattr(writer, "_WAITING_BYTES", 20_000)
+    files = write(lake, batches=20, count=300, days=28)
+    assert len(files) == 28
+    assert sum(file.metadata.num_rows for file in files.values()) == 20 * 300
+    assert max(file.num_row_groups for file in files.values()) > 1
