@@ -32,14 +32,59 @@ def build_dimension(staged: DataFrame, table: Table, contract: Contract, complet
     effective date is before the deletion. What was announced for a later day is withdrawn if the member is absent
     from a complete batch before, or on, that day.
     """
-    member = contract.natural_key
-    assert member is not None
-    values = {c.name: c.type.spark for c in contract.table_columns() if c.name not in (member, "effective_date")}
+    return _from_events(_delivered(staged, contract), table, contract, complete_batches)
+
+
+def extend_dimension(
+    versions: DataFrame, staged: DataFrame, table: Table, contract: Contract, complete_batches: Sequence[date] = ()
+) -> DataFrame:
+    """What `build_dimension` gives for members with these `versions`, after more deliveries, without their history.
+
+    Only for deliveries that come after all that the versions were made of: the batch dates and the days from which the
+    rows of `staged` are true, and `complete_batches`, are later than any batch date, day or complete batch so far.
+    """
+    member, values = _member(contract), _values(contract)
+    # A version is as good as the row that began it: rows after it that changed nothing would change nothing here. Where the
+    # newest value stands in all versions, it stands in the last one as well.
+    known = versions.select(
+        member,
+        *values,
+        "valid_from",
+        F.col("valid_from").alias("batch_date"),
+        F.lit("").alias("source_file"),
+        F.lit(0).cast("bigint").alias("source_row"),
+        "is_deleted",
+    )
+    return _from_events(known.unionByName(_delivered(staged, contract)), table, contract, complete_batches)
+
+
+def _member(contract: Contract) -> str:
+    assert contract.natural_key is not None
+    return contract.natural_key
+
+
+def _values(contract: Contract) -> dict[str, str]:
+    """The columns that describe a member, with their types."""
+    return {c.name: c.type.spark for c in contract.table_columns() if c.name not in (contract.natural_key, "effective_date")}
+
+
+def _delivered(staged: DataFrame, contract: Contract) -> DataFrame:
+    """What staged rows say: the member, its values, and the day from which they are true."""
     batch = F.col("batch_date")
     effective = F.coalesce(F.col("effective_date"), batch) if "effective_date" in contract.columns else batch
-    rows = staged.select(
-        member, *values, effective.alias("valid_from"), batch, "source_file", "source_row", F.lit(False).alias("is_deleted")
+    return staged.select(
+        _member(contract),
+        *_values(contract),
+        effective.alias("valid_from"),
+        batch,
+        "source_file",
+        "source_row",
+        F.lit(False).alias("is_deleted"),
     )
+
+
+def _from_events(rows: DataFrame, table: Table, contract: Contract, complete_batches: Sequence[date]) -> DataFrame:
+    member, values = _member(contract), _values(contract)
     days = sorted(set(complete_batches)) if contract.delivery == "snapshot" else []
     if days:
         rows = _with_absences(rows, member, values, days)

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from salesmart_assets.settings import CouponPolicy, IncentivePolicy
 from salesmart_assets.transforms.changes import dates_touched, members_changed
-from salesmart_assets.transforms.dimensions import build_dimension
+from salesmart_assets.transforms.dimensions import build_dimension, extend_dimension
 from salesmart_assets.transforms.fact import duplicates_by_file, fact_sales
 from salesmart_assets.transforms.management import management_bridge
 from salesmart_assets.transforms.marts import customer_mart, manager_mart, sales_team_mart
@@ -66,6 +66,30 @@ def test_an_absence_from_a_whole_snapshot_is_a_deletion(sail: SparkSession, scd:
     contract = CONTRACTS["products"].model_copy(update={"delivery": "snapshot", "scd": scd})
     found = build_dimension(frame(sail, rows, "stg_products"), TABLES["dim_product"], contract, complete)
     same(found, reference.dimension(rows, TABLES["dim_product"], contract, complete), "dim_product")
+
+
+@pytest.mark.parametrize("delivery", ["changes", "snapshot"])
+@pytest.mark.parametrize("scd", [1, 2])
+@settings(ENGINE, max_examples=40)
+@given(rows=history("products", 14), complete=st.lists(days(16), unique=True), cut=days())
+def test_later_deliveries_extend_a_dimension_without_its_history(
+    sail: SparkSession, scd: int, delivery: str, rows: list[Row], complete: list[date], cut: date
+) -> None:
+    """Deliveries that come in order give, from the versions so far, what all deliveries give from the beginning."""
+    contract = CONTRACTS["products"].model_copy(update={"delivery": delivery, "scd": scd})
+    table = TABLES["dim_product"]
+
+    def is_later(row: Row) -> bool:
+        return row["batch_date"] > cut and (row["effective_date"] or row["batch_date"]) > cut
+
+    def is_earlier(row: Row) -> bool:
+        return row["batch_date"] <= cut and (row["effective_date"] or row["batch_date"]) <= cut
+
+    earlier, later = [r for r in rows if is_earlier(r)], [r for r in rows if is_later(r)]
+    versions = reference.dimension(earlier, table, contract, [day for day in complete if day <= cut])
+    new_days = [day for day in complete if day > cut]
+    found = extend_dimension(frame(sail, versions, "dim_product"), frame(sail, later, "stg_products"), table, contract, new_days)
+    same(found, reference.dimension([*earlier, *later], table, contract, complete), "dim_product")
 
 
 @settings(ENGINE)
