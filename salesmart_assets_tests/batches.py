@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salesmart_assets.batch import landing, marts, publication, staging, warehouse
+from salesmart_assets.batch import dimensions, landing, marts, publication, staging, warehouse
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Run
 from salesmart_assets.contracts import SOURCES
@@ -38,7 +38,7 @@ STEPS: dict[str, Callable[[Platform, Run], object]] = {
     **{f"raw_{s}": lambda p, r, s=s: landing.register(p, s, r) for s in SOURCES},
     **{staging_name(s): lambda p, r, s=s: staging.stage(p, s, r) for s in SOURCES},
     REJECTED_ROWS.name: staging.keep_rejections,
-    **{d: lambda p, r, d=d: warehouse.build_dimension(p, d, r) for d in DIMENSIONS},
+    **{d: lambda p, r, d=d: dimensions.build_dimension(p, d, r) for d in DIMENSIONS},
     "fact_sales": warehouse.build_fact,
     **{n: lambda p, r, n=n: warehouse.build_rollup(p, n, r) for n in ROLLUPS},
     **{m: lambda p, r, m=m: marts.build_mart(p, m, r) for m in MARTS},

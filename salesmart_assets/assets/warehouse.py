@@ -33,9 +33,9 @@ def dimension_asset(name: str) -> AssetsDefinition:
         metadata=table_metadata(TABLES[name]),
     )
     def dimension(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
-        from salesmart_assets.batch import warehouse
+        from salesmart_assets.batch import dimensions
 
-        return run_step(context, platform, lambda opened, run: warehouse.build_dimension(opened, name, run))
+        return run_step(context, platform, lambda opened, run: dimensions.build_dimension(opened, name, run))
 
     return dimension
 

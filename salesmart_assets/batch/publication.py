@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
-from salesmart_assets.batch.warehouse import WHOLE, month_of
+from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
 from salesmart_assets.errors import Permanent
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.landing.zone import LandedObject, ObjectChanged, ObjectGone
 from salesmart_assets.ledger import File
 from salesmart_assets.publish.publisher import Publication, SliceLoad
+from salesmart_assets.publish.rows import WHOLE
 
 TABLE = "publication"
 

@@ -9,7 +9,7 @@ transaction id that cannot be committed twice, and is made only while the lease 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -57,9 +57,11 @@ class Committer:
         slices: Collection[str],
         run_id: str,
         lease: Lease | None,
+        notes: Mapping[str, str] | None = None,
     ) -> Commit:
         """Make `add` visible and `remove` invisible, at once, on top of the version of `base`.
 
+        `notes` are kept with the commit, for whoever computes the next one.
         Every file must lie in one of `slices` of the partition column `slice_column` (None: the table as a whole).
         Raises `CommitConflict` if the table is no longer at that version, `AuditFailed` for a file outside the slices,
         `LeaseLost` if another writer has taken over, and `OutcomeUnknown` if the store did not say what happened.
@@ -84,7 +86,7 @@ class Committer:
         if lease is not None:
             lease.verify()
         actions: list[AddAction | RemoveAction] = [*(f.add_action() for f in add), *(_remove(f) for f in remove)]
-        metadata = {"salesmart.run": run_id, "salesmart.fence": str(lease.fence) if lease else ""}
+        metadata = {"salesmart.run": run_id, "salesmart.fence": str(lease.fence) if lease else "", **(notes or {})}
         try:
             handle.create_write_transaction(
                 actions,

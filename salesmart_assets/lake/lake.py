@@ -23,6 +23,15 @@ from salesmart_assets.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and greatest value of a column in a file, None if all are NULL; and how many are NULL."""
+
+    low: Any
+    high: Any
+    nulls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lake:
     """All Delta tables under one root: a local folder, or an s3:// address.
 
@@ -121,6 +130,33 @@ class Lake:
                 )
             )
         return Snapshot(table, self.uri(name), handle.version(), tuple(sorted(files, key=lambda f: f.path)), self.storage)
+
+    def earlier(self, name: str, version: int) -> Snapshot | None:
+        """The files of a table at an earlier version; None where its log is no longer there."""
+        try:
+            return self.snapshot(name, version)
+        except DeltaError:
+            return None
+
+    def bounds(self, snapshot: Snapshot, column: str) -> dict[str, Bounds | None]:
+        """The least and greatest value of an integer or date column in each file, by path; None where a file does not tell."""
+        handle = DeltaTable(snapshot.uri, version=snapshot.version, storage_options=self.storage or None)
+        actions = pl.DataFrame(handle.get_add_actions(flatten=True))
+        named = {"low": f"min.{column}", "high": f"max.{column}", "nulls": f"null_count.{column}"}
+        told = [pl.col(c).alias(n) if c in actions.columns else pl.lit(None).alias(n) for n, c in named.items()]
+        wanted = {f.path for f in snapshot.files}
+        found: dict[str, Bounds | None] = {}
+        for path, rows, low, high, nulls in actions.select("path", "num_records", *told).iter_rows():
+            if (place := unquote(path)) in wanted:
+                known = nulls is not None and (nulls == rows or (low is not None and high is not None))
+                found[place] = Bounds(low, high, nulls) if known else None
+        return found
+
+    def notes(self, snapshot: Snapshot) -> dict[str, Any]:
+        """What was noted with the commit that made a snapshot's version; empty where its log is no longer there."""
+        handle = DeltaTable(snapshot.uri, version=snapshot.version, storage_options=self.storage or None)
+        latest = next(iter(handle.history(1)), {})
+        return latest if latest.get("version") == snapshot.version else {}
 
     def committer(self, name: str) -> Committer:
         """The committer of a table."""
