@@ -5,9 +5,9 @@ boto3 spends a tenth of a millisecond on every object, most of it on the time. A
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.parsers.expat import ExpatError, ParserCreate
 
 from botocore.utils import parse_timestamp
 
@@ -19,27 +19,66 @@ _OBJECTS = {"ListObjectsV2": ("Contents", "Contents"), "ListObjectVersions": ("V
 
 def read_listings_quickly(client: S3Client) -> None:
     """Make the client's listings cheap. Of each object they tell key, time, ETag, size and version, and no more; doing it twice is once."""
-    # Before boto3's own handlers, under their name: one of them parses every answer to find errors that came as a success.
-    client.meta.events.register_first("before-parse.s3.*", _before_parse, unique_id="salesmart-before-parse")
+    # One of boto3's own handlers parses every answer to find errors that came as a success. A handler under a star is called
+    # before those under a name, so under this one the answer is short when theirs see it.
+    for name in _OBJECTS:
+        client.meta.events.register_first(f"before-parse.*.{name}", _before_parse, unique_id=f"salesmart-{name}")
 
 
 def _before_parse(operation_model: Any, response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    if operation_model.name not in _OBJECTS or response_dict["status_code"] != 200:
+    if response_dict["status_code"] != 200:
         return
-    try:
-        page = ElementTree.fromstring(response_dict["body"])  # noqa: S314 (expat of today's Pythons bounds what entities grow to)
-    except ElementTree.ParseError:
-        return  # boto3 says what is wrong with it
     tag, name = _OBJECTS[operation_model.name]
-    namespace = page.tag.rpartition("}")[0]
-    full = f"{namespace}}}{tag}" if namespace else tag
-    items = page.findall(full)
-    if not items or page.tag.rpartition("}")[2] == "Error":
-        return
-    customized_response_dict[name] = [_object({field.tag.rpartition("}")[2]: field.text or "" for field in item}) for item in items]
-    for item in items:
-        page.remove(item)
-    response_dict["body"] = ElementTree.tostring(page)
+    try:
+        objects, rest = _taken_out(response_dict["body"], tag)
+    except ExpatError:
+        return  # boto3 says what is wrong with it
+    if objects:
+        customized_response_dict[name], response_dict["body"] = objects, rest
+
+
+def _taken_out(answer: bytes, tag: str) -> tuple[list[dict[str, Any]], bytes]:
+    """The objects of an answer, and its XML without them.
+
+    No tree is built: the garbage collector would look again and again at its thousands of nodes and at all else in memory.
+
+    >>> _taken_out(b"<R><V><Key>a</Key><LastModified>2024-01-31T08:00:01Z</LastModified><ETag/><Size>3</Size></V><Is>no</Is></R>", "V")[1]
+    b'<R><Is>no</Is></R>'
+    """
+    objects: list[dict[str, Any]] = []
+    rest: list[bytes] = []
+    fields: dict[str, str] | None = None  # of the object that is being read
+    depth, field, begin = 0, "", 0
+
+    def start(name: str, _: object) -> None:
+        nonlocal depth, field, fields
+        depth += 1
+        if depth == 2 and name.rpartition("}")[2] == tag:
+            rest.append(answer[begin : parser.CurrentByteIndex])
+            fields = {}
+            parser.CharacterDataHandler = text
+        elif depth == 3 and fields is not None:
+            field = name.rpartition("}")[2]
+            fields[field] = ""
+
+    def text(part: str) -> None:
+        if depth == 3 and fields is not None:
+            fields[field] += part
+
+    def end(_: str) -> None:
+        nonlocal begin, depth, fields
+        depth -= 1
+        if depth == 1 and fields is not None:
+            objects.append(_object(fields))
+            begin = answer.index(b">", parser.CurrentByteIndex) + 1
+            fields, parser.CharacterDataHandler = None, None
+
+    parser = ParserCreate("utf-8", "}")  # boto3 takes every answer for UTF-8, too
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.Parse(answer, True)
+    parser.StartElementHandler = parser.EndElementHandler = None  # they know the parser: no circle is left for the collector
+    return objects, b"".join((*rest, answer[begin:]))
 
 
 def _object(fields: dict[str, str]) -> dict[str, Any]:
@@ -63,7 +102,7 @@ def _time(text: str) -> datetime:
     """
     if text.endswith("Z"):
         try:
-            return datetime.fromisoformat(text[:-1]).replace(tzinfo=timezone.utc)
+            return datetime.fromisoformat(f"{text[:-1]}+00:00")
         except ValueError:
             pass  # written in a way that Python 3.10 does not read
     return parse_timestamp(text)
