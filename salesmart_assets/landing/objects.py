@@ -13,6 +13,8 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 def in_utc(moment: datetime) -> datetime:
     """A store's time as UTC, in whole seconds: listings of some stores tell milliseconds and their other answers do not."""
+    if moment.tzinfo is timezone.utc and not moment.microsecond:
+        return moment  # so it is in every listed object, whose time is looked at again and again
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
     return aware.astimezone(timezone.utc).replace(microsecond=0)
 
