@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from salesmart_assets.contracts.columns import ColumnType
@@ -23,12 +24,14 @@ MONEY_DIGITS, MONEY_SCALE = 18, 2
 class Need:
     """A column that the warehouse reads. `kinds`: the types it may have; `money` stands for a decimal that fits DECIMAL(18,2).
 
-    `always`: the contract must have it. `filled`: no row may leave it empty.
+    `always`: the contract must have it. `filled`: no row may leave it empty. `days`: the first and the last day that the
+    tables can be made of.
     """
 
     kinds: tuple[str, ...]
     always: bool = True
     filled: bool = False
+    days: tuple[date, date] | None = None
 
     def fits(self, kind: ColumnType) -> bool:
         """Whether a column of this type can be read as what is needed."""
@@ -48,13 +51,15 @@ _NUMBER = Need(("integer",))
 _TEXT = Need(("string",))
 _MONEY = Need(("money",))
 _EFFECTIVE = Need(("date",), always=False)
+_SALES_DAYS = date(1678, 1, 1), date(2261, 12, 31)
+"""Whole years whose months an engine can reckon with: where it counts nanoseconds, 64 bits hold no more."""
 
 NEEDS: Mapping[str, Mapping[str, Need]] = {
     "sales": {
         "customer_id": _KEY,
         "store_id": _KEY,
         "product_name": Need(("string",), filled=True),
-        "sales_date": Need(("date",), filled=True),
+        "sales_date": Need(("date",), filled=True, days=_SALES_DAYS),
         "sales_person_id": _KEY,
         "price": Need(("money",), filled=True),
         "quantity": _KEY,

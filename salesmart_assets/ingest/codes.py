@@ -31,7 +31,7 @@ COLUMN_CODES = _registry(
     Code("null", "{column} is empty, and the contract wants a value in every row.", "Deliver the value, or set `nullable: true`."),
     Code("type", "{column} is not a value of the column's type.", "Write plain digits, without exponents or thousands separators."),
     Code("scale", "{column} has more decimal places than the column keeps.", "Round it at the source, or widen the type in the contract."),
-    Code("range", "{column} is larger than the column's type can hold.", "Correct the value, or widen the type in the contract."),
+    Code("range", "{column} is outside of what the column can hold.", "Correct the value, or widen the type in the contract."),
     Code("format", "{column} is no date (or time) in any of the column's formats.", "Correct it, or add its pattern to `date_formats`."),
     Code("compute", "{column} is computed, and that would divide by zero.", "Correct the columns that it is computed from, or deliver it."),
     Code("min", "{column} is below the contract's minimum.", "Correct the value, or lower `min` in the contract."),

@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesmart_assets.contracts import Contract, ContractColumn, Misstated, RowRule
+from salesmart_assets.contracts.needs import NEEDS
 from salesmart_assets.ingest.codes import ROW_CODES
 from salesmart_assets.ingest.compute import Computation
 from salesmart_assets.ingest.rows import Array, Places, Rows, nulls
 from salesmart_assets.ingest.values import Parser, Unfit
 
 Faults = Iterator[tuple[str, Places]]
-_FIRST_DAY, _LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
+_CALENDAR = date(1, 1, 1), date(9999, 12, 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,8 @@ class _ColumnJudge:
         self.target = column.column_type.arrow
         self._parser = Parser(column, contract.decimal_sign)
         self._may_be_null = column.may_be_null
+        need = NEEDS[contract.source].get(name)
+        self._days = need.days if need else None
         self._source = contract.source
         plain = Parser(column.model_copy(update={"date_formats": ("%Y-%m-%d", *column.date_formats)}), ".")
         self._min = self._limit(column.min, plain, "min")
@@ -193,6 +196,8 @@ class _ColumnJudge:
     def _faults(self, values: Array, faults: dict[str, Places]) -> Faults:
         for kind, places in faults.items():
             yield f"{kind}:{self.name}", places
+        if self._days is not None:
+            yield f"range:{self.name}", _places(_outside(values, self._days))
         if self._min is not None:
             yield f"min:{self.name}", _places(pc.less(values, self._min))
         if self._max is not None:
@@ -249,11 +254,14 @@ class _RuleJudge:
 
 def _in_calendar(values: Array, faults: dict[str, Places]) -> tuple[Array, dict[str, Places]]:
     """Days and moments of the years 1 to 9999; a Parquet file may say others, which no database takes."""
-    days = values.cast(pa.date32(), safe=False)
-    outside = pc.or_(pc.less(days, pa.scalar(_FIRST_DAY)), pc.greater(days, pa.scalar(_LAST_DAY)))
+    outside = _outside(values.cast(pa.date32(), safe=False), _CALENDAR)
     if not pc.any(outside).as_py():
         return values, faults
     return pc.if_else(outside, pa.scalar(None, values.type), values), {**faults, "range": _places(outside)}
+
+
+def _outside(days: Array, span: tuple[date, date]) -> Array:
+    return pc.or_(pc.less(days, pa.scalar(span[0])), pc.greater(days, pa.scalar(span[1])))
 
 
 def _places(flags: Any) -> Places:

@@ -133,6 +133,11 @@ FAULTS: dict[str, tuple[Callable[[str], str], str | int, str]] = {
     "a listed value that is none": (swap("min: 1", "values: [1, two]"), "two", "columns.quantity.values[2]: 'two' is no value"),
     "a default that is no value": (swap("min: 1", "default: some"), "default: some", "no value of the column's type"),
     "a default that breaks a rule": (swap("min: 1", "min: 1, default: 0"), "default: 0", "breaks the column's own rule `min`"),
+    "a default that no table can hold": (
+        swap("type: date", "type: date, default: 9999-12-31"),
+        "9999-12-31",
+        "breaks the column's own rule `range`",
+    ),
     "an empty default": (swap("min: 1", 'default: ""'), "default", "no value: give one"),
     "a default and a computed value": (swap("min: 1", "default: 1, compute: customer_id"), "compute", "not both"),
     "half an expression": (swap("min: 1", 'compute: "customer_id *"'), "compute", "it ends where a column or a number should follow"),

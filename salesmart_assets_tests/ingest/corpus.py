@@ -321,6 +321,8 @@ def _values() -> list[Case]:
         cell("a date in another format", "format:sales_date", sales_date="01/03/2026"),
         cell("a date with a time, in a column of days", "format:sales_date", sales_date="2026-03-01 08:26"),
         cell("a date of the year 0", "format:sales_date", sales_date="0000-01-01"),
+        cell("a day of sale before 1678", "range:sales_date", sales_date="0001-01-01"),
+        cell("a day of sale after 2261", "range:sales_date", sales_date="9999-12-31"),
         cell("a date in digits of other scripts", "format:sales_date", sales_date="٢٠٢٦-٠٣-٠١"),
         Case(
             "Values",
