@@ -207,14 +207,35 @@ def _objects(columns: dict[str, Array], at: Places) -> list[str]:
 
 
 def _values(array: Array) -> list[Any]:
-    """A column as Python values; as bytes or text where Python has no such value (broken UTF-8, the year 12000)."""
+    """A column as Python values; as bytes or text where Python has no such value (broken UTF-8, the year 12000, an unknown time zone)."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     try:
         values: list[Any] = array.to_pylist()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, KeyError) as error:
+        if pa.types.is_nested(array.type):
+            return _parts(array)
+        if isinstance(error, KeyError):
+            # A time zone that nobody knows.
+            return _values(array.cast(pa.timestamp(array.type.unit, "UTC")))
         values = array.cast(pa.binary() if _is_text(array.type) else pa.string()).to_pylist()
     return values
+
+
+def _parts(array: Array) -> list[Any]:
+    """A nested column whose parts are not all values of Python, taken apart."""
+    valid: list[bool] = array.is_valid().to_pylist()
+    if pa.types.is_struct(array.type):
+        names = [field.name for field in array.type]
+        rows = [list(zip(names, row, strict=True)) for row in zip(*map(_values, array.flatten()), strict=True)]
+        # Of a name that is there twice, both values are kept.
+        found: list[Any] = rows if len(set(names)) < len(names) else list(map(dict, rows))
+    elif pa.types.is_map(array.type):
+        pair = pa.struct([("key", array.type.key_type), ("value", array.type.item_type)])
+        found = [None if entries is None else [tuple(e.values()) for e in entries] for entries in _values(array.cast(pa.list_(pair)))]
+    else:
+        found = [_values(array.slice(place, 1).flatten()) for place in range(len(array))]
+    return [value if known else None for value, known in zip(found, valid, strict=True)]
 
 
 def _json(value: Any) -> str:

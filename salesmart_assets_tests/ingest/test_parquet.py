@@ -124,6 +124,34 @@ def test_extra_columns_are_kept_as_json(parquet):
     assert json.loads(second) == {"a": None, "b": None, "c": 0.5, "d": None, "e": None}
 
 
+_LATE = 2**62
+_UNKNOWN = pa.timestamp("us", "Mars/Phobos")
+_PARTS = pa.struct([("a", pa.timestamp("us")), ("b", pa.string())])
+
+
+@pytest.mark.parametrize(
+    ("array", "values"),
+    [
+        (pa.array([5, None], _UNKNOWN), ["1970-01-01T00:00:00.000005+00:00", None]),
+        (pa.array([[5, None], None], pa.list_(_UNKNOWN)), [["1970-01-01T00:00:00.000005+00:00", None], None]),
+        (pa.array([{"a": _LATE, "b": "é"}, None], _PARTS), [{"a": f"<value out of range: {_LATE}>", "b": "é"}, None]),
+        (pa.array([[("k", _LATE)], None], pa.map_(pa.string(), pa.timestamp("us"))), [[["k", f"<value out of range: {_LATE}>"]], None]),
+        (pa.array([[b"T\xe9"], [None]]).view(pa.list_(pa.string())), [["T\\xe9"], [None]]),
+        (
+            pa.StructArray.from_arrays([pa.array([1, 2]), pa.array([3, 4])], names=["a", "a"]),
+            [[["a", 1], ["a", 3]], [["a", 2], ["a", 4]]],
+        ),
+    ],
+)
+def test_what_python_has_no_value_for_is_shown_as_text(parquet, array, values):
+    """Unknown time zones, years beyond the calendar and broken text, however deep in a column, stop neither a file nor its rows."""
+    result = parquet(note=array)
+    assert [json.loads(row["additional_columns"])["note"] for row in result.rows] == values
+    # In a column that wants a number, each costs its row, which is shown with it.
+    if pa.types.is_nested(array.type):
+        assert [json.loads(raw)["price"] for _, _, raw in parquet(price=array).rejections] == values
+
+
 def test_batches_of_any_size_give_the_same(parquet):
     """The size of the blocks changes no row number and no row."""
     array = pa.array(["Tea", "", "Tea", None, b"\xff".decode("latin-1")] * 50)
