@@ -27,6 +27,7 @@ from salesmart_assets.contracts import SOURCES, Contract
 from salesmart_assets.contracts.tables import REJECTED_ROWS, staging_name
 from salesmart_assets.errors import UsageError
 from salesmart_assets.ingest.codes import explain
+from salesmart_assets.ingest.json_lines import Number, Pairs, pairs_of, render
 from salesmart_assets.ingest.quoting import End, scan, split
 from salesmart_assets.lake.files import from_json
 from salesmart_assets.landing.faults import ObjectGone
@@ -34,6 +35,8 @@ from salesmart_assets.ledger import File
 
 _KEY = re.compile(r"/dt=[0-9-]{10}/replay/([0-9a-f]{64})\.jsonl$")
 _FILE, _ROW, _IDENTITY, _CODES, _MEANING, _RAW = "_source_file", "_source_row", "_identity", "_codes", "_what_is_wrong", "_raw"
+_MOST = 2**31 - 1
+"""Signs of one cell of an edited file."""
 _BOOKKEEPING = (_FILE, _ROW, _IDENTITY, _CODES, _MEANING, _RAW)
 
 
@@ -191,7 +194,7 @@ def _explained(code: str, contract: Contract) -> str:
 
 def _extra_names(header: Sequence[str], contract: Contract) -> list[str]:
     spellings = contract.spellings()
-    return [name for name in header if name.strip() and name.strip().lower() not in spellings and not name.startswith("_")]
+    return [name for name in header if name.strip() and name.strip().lower() not in spellings and name not in _BOOKKEEPING]
 
 
 def _values(raw: str, header: Sequence[str], contract: Contract) -> dict[str, str]:
@@ -201,18 +204,27 @@ def _values(raw: str, header: Sequence[str], contract: Contract) -> dict[str, st
     def named(name: str) -> str:
         return spellings.get(name.strip().lower(), name)
 
-    if raw.startswith("{"):
-        try:
-            item = json.loads(raw, parse_float=str, parse_int=str)
-        except ValueError:
-            return {}
-        texts = {k: v if isinstance(v, str) else "" if v is None else json.dumps(v, ensure_ascii=False) for k, v in item.items()}
-        return {named(k): v for k, v in texts.items()}
+    if raw.lstrip(" \t").startswith("{"):
+        pairs = pairs_of(raw) or Pairs()
+        texts = {named(name): _text(value, named(name), contract) for name, value in pairs}
+        # Which one of two values of a column is right, nobody knows.
+        return texts if len(texts) == len(pairs) else {}
     record, delimiter = raw.encode(), contract.delimiter.encode()
     found = scan(record, delimiter)
     if found.end is not End.COMPLETE or found.values != len(header):
         return {}
     return {named(name): value.decode() for name, value in zip(header, split(record, delimiter), strict=True)}
+
+
+def _text(value: Any, column: str, contract: Contract) -> str:
+    """A JSON value as the text that a CSV file of the contract would have."""
+    if value is None:
+        return ""
+    if isinstance(value, Number):
+        known = contract.columns.get(column)
+        numeric = known is not None and (known.column_type.decimal or known.type == "integer")
+        return value.replace(".", contract.decimal_sign) if numeric else str(value)
+    return value if isinstance(value, str) else render(value)
 
 
 def _read(platform: Platform, path: Path) -> tuple[dict[str, _Mended], int]:
@@ -247,6 +259,8 @@ def _read(platform: Platform, path: Path) -> tuple[dict[str, _Mended], int]:
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of an edited file, with the line on which each ends: what spreadsheets write is understood, whatever the delimiter."""
+    # A rejected row may be as long as any row, where the module's own limit is 128 KiB.
+    csv.field_size_limit(_MOST)
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             first = handle.readline()
@@ -254,6 +268,9 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             handle.seek(0)
             reader = csv.reader(handle, delimiter=delimiter, strict=True)
             header = [name.strip() for name in next(reader, [])]
+            twice = sorted({name for name in header if name and header.count(name) > 1})
+            if twice:
+                raise UsageError(f"{path.name}, line 1: the column {twice[0]} is here twice; keep one of them.")
             missing = [name for name in (_IDENTITY, _ROW) if name not in header]
             if missing:
                 raise UsageError(

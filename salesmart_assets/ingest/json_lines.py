@@ -230,6 +230,16 @@ class JsonLines:
         return meaning
 
 
+def pairs_of(line: str) -> Pairs | None:
+    """The names and values of the object that a line is; None where the line would be rejected as a whole."""
+    try:
+        pairs = _pairs(line.encode("utf-8"))
+        render(pairs)
+    except (_Unfit, ValueError, RecursionError):
+        return None
+    return pairs
+
+
 class _Unfit(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)

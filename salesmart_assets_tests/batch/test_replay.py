@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import stat
 from collections.abc import Callable
 from datetime import date
@@ -197,6 +198,7 @@ def test_what_cannot_be_understood_is_told_by_line(
         (b"a,b\n1,2\n", "line 1: there is no column _identity"),
         (b"_identity,_source_row\n1\n", "line 2: 1 values for 2 columns"),
         (b'_identity,_source_row\n"1\n', "no CSV file"),
+        (b"_identity,_source_row,price,price\n", "line 1: the column price is here twice"),
         (b"_identity,_source_row\n\xff,1\n", "not UTF-8"),
         (b"", "line 1: there is no column _identity"),
     ],
@@ -217,3 +219,29 @@ def test_an_object_that_only_looks_like_mended_rows(batches: Batches, loaded: Pl
     load_pending(loaded)
     reasons = sorted(str(f.reason).split(":")[0] for f in loaded.ledger.files() if f.outcome == "rejected")
     assert reasons == ["file.replay", "file.unreadable"]
+
+
+def test_what_json_can_hold_goes_out_too(batches: Batches, platform: Platform, tmp_path: Path) -> None:
+    """A name of two values and what no text can hold are left to people; names with an underscore and digits stay as delivered."""
+    good = {"customer_id": 1, "store_id": 121, "product_name": "oil", "sales_date": "2026-07-31", "sales_person_id": 1}
+    row = json.dumps(good | {"price": 2.5, "quantity": "x", "total_cost": 5, "_till": {"no": 7}}).replace("2.5", "2.50")
+    lines = [row, row[:-1] + ', "price": 3}', row.replace("oil", "\\ud800"), row.replace("oil", "\\u0000"), row.replace('"x"', "2")]
+    batches.land(platform, "\n".join(lines) + "\n", "sales", DAY, "a.jsonl")
+    load_pending(platform)
+    path = tmp_path / "fix.csv"
+    replay.write_out(platform, path, rejections.rejected_rows(platform).to_dicts())
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        first, *others = csv.DictReader(handle)
+    assert (first["price"], first["_till"], first["_raw"]) == ("2.50", '{"no":7}', "")
+    assert [(other["price"], other["_raw"]) for other in others] == [("", line) for line in lines[1:4]]
+    mend(platform, path, of(1, quantity="2"))
+    load_pending(platform)
+    assert open_rows(platform) == [2, 3, 4]
+    assert {row["additional_columns"] for row in tables(platform)["fact_sales"]} == {'{"_till":{"no":7}}', '{"_till":"{\\"no\\":7}"}'}
+
+
+def test_long_values_come_back(batches: Batches, platform: Platform, tmp_path: Path) -> None:
+    """A row may be as long as any row of a file."""
+    batches.land(platform, f"{HEADER},colour\n{BAD_QUANTITY}{'!' * 300_000}\n", "sales", DAY, "a.csv")
+    load_pending(platform)
+    assert mend(platform, tmp_path / "fix.csv", of(1, quantity="2")).rows == 1
