@@ -96,6 +96,11 @@ def still_rejected(platform: Platform, origin: File) -> frozenset[int]:
     return frozenset(rows.select("source_row").collect()["source_row"].to_list())
 
 
+def for_mended_rows(contract: Contract) -> Contract:
+    """The contract of mended rows: each is judged by itself. They are no file that one bad row, or many, could cost as a whole."""
+    return contract.model_copy(update={"max_rejected_ratio": 1.0, "max_rejected_rows": None, "on_missing_column": "fill_null"})
+
+
 def unwrap(path: Path, wanted: Collection[int]) -> list[int]:
     """Turn the object at `path` into plain JSON lines of its values, only of the rows `wanted`; returns their numbers in order."""
     numbers: list[int] = []
@@ -253,7 +258,11 @@ def _read(platform: Platform, path: Path) -> tuple[dict[str, _Mended], int]:
         else:
             contract = platform.contracts[item.origin.source]
             values = {k: v for k, v in row.items() if k not in _BOOKKEEPING}
-            item.rows[int(number)] = {k: v for k, v in values.items() if k in contract.columns or v}
+            given = {k: v for k, v in values.items() if k in contract.columns or v}
+            foreign = sorted(k for k in given if k.lower() not in contract.spellings())
+            if foreign and contract.on_extra_column == "reject_file":
+                raise UsageError(f"{place}: the contract does not name the column {foreign[0]}, and takes no other; take it out.")
+            item.rows[int(number)] = given
     return {k: v for k, v in mended.items() if v.rows}, outdated
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from salesmart_assets.batch.parsing import Origin, Parsed, parse
 from salesmart_assets.batch.platform import Platform
-from salesmart_assets.batch.replay import is_replay, origin_of, still_rejected, unwrap
+from salesmart_assets.batch.replay import for_mended_rows, is_replay, origin_of, still_rejected, unwrap
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, staging_name
 from salesmart_assets.faultpoints import reach
@@ -207,6 +207,7 @@ def _parse(platform: Platform, source: str, item: _Fetched) -> Parsed:
     except (ValueError, KeyError, TypeError):
         reason = "file.unreadable: these are no mended rows as `salesmart replay` lands them; replay them again"
         return Parsed(FileResult(file.file_id, "rejected", reason, "json", item.content_hash, rejected_files="[]"), ())
+    contract = for_mended_rows(contract)
     return parse(platform.lake, contract, table, file, item.path, item.content_hash, Origin(origin.address, rows))
 
 

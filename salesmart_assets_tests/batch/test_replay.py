@@ -39,9 +39,10 @@ def mend(platform: Platform, path: Path, change: Callable[[list[Row]], list[Row]
     with path.open(encoding="utf-8-sig", newline="") as handle:
         rows = list(csv.DictReader(handle))
     with path.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, list(rows[0]), delimiter=delimiter)
+        changed = change(rows)
+        writer = csv.DictWriter(handle, list(changed[0] if changed else rows[0]), delimiter=delimiter)
         writer.writeheader()
-        writer.writerows(change(rows))
+        writer.writerows(changed)
     return replay.take_back(platform, path)
 
 
@@ -219,6 +220,25 @@ def test_an_object_that_only_looks_like_mended_rows(batches: Batches, loaded: Pl
     load_pending(loaded)
     reasons = sorted(str(f.reason).split(":")[0] for f in loaded.ledger.files() if f.outcome == "rejected")
     assert reasons == ["file.replay", "file.unreadable"]
+
+
+def test_limits_of_a_file_are_none_of_mended_rows(batches: Batches, platform: Platform, tmp_path: Path) -> None:
+    """A mended row that is still bad is rejected by itself: what other replays brought stays, whatever the contract allows a file."""
+    sales = platform.contracts["sales"]
+    limits = {"max_rejected_ratio": 0.7, "max_rejected_rows": 2, "on_extra_column": "reject_file"}
+    platform.contracts["sales"] = sales.model_copy(update=limits)
+    batches.land(platform, "\n".join([HEADER, GOOD[:-4], BAD_QUANTITY[:-5], BAD_QUANTITY[:-5]]) + "\n", "sales", DAY, "a.csv")
+    load_pending(platform)
+    mend(platform, tmp_path / "fix.csv", of(2, quantity="2"))
+    load_pending(platform)
+    platform.contracts["sales"] = sales.model_copy(update={**limits, "max_rejected_ratio": 0.0})
+    mend(platform, tmp_path / "fix.csv", of(3))
+    load_pending(platform)
+    assert sold(tables(platform)) == [("bread", 1, 2), ("oil", 2, 2)]
+    assert open_rows(platform) == [3]
+    assert accounted(platform)
+    with pytest.raises(UsageError, match="line 2: the contract does not name the column remark"):
+        mend(platform, tmp_path / "fix.csv", of(3, quantity="2", remark="till"))
 
 
 def test_what_json_can_hold_goes_out_too(batches: Batches, platform: Platform, tmp_path: Path) -> None:
