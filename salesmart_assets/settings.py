@@ -119,6 +119,13 @@ class Settings(BaseSettings):
     def _from_json(cls, value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
 
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _without_keys(cls, value: str | None) -> str | None:
+        if value and "@" in value.partition("//")[2].partition("/")[0]:
+            raise ValueError(f"keys have no place in an address, use {PREFIX}S3_ACCESS_KEY_ID and {PREFIX}S3_SECRET_ACCESS_KEY")
+        return value
+
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
         """Read the settings from the environment; a value that cannot be used is a `UsageError` naming its variable."""
@@ -127,7 +134,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "the settings"
-            raise UsageError(f"{name} cannot be used: {first['msg']}. Run `salesmart doctor` to see every setting.") from None
+            says = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{name} cannot be used: {says}. Run `salesmart doctor` to see every setting.") from None
         except json.JSONDecodeError as error:
             raise UsageError(f"{PREFIX}INCENTIVE and {PREFIX}COUPON take a JSON list: {error}.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -22,6 +23,8 @@ from salesmart_assets.publish.publisher import bulk_load_method
 from salesmart_assets.settings import PREFIX, Settings
 
 _MASK = "********"
+_TOKEN = re.compile(r"(?<=;token=)[^;]+", re.IGNORECASE)
+"""What a Spark Connect server asks for, in its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,9 @@ def settings_table(settings: Settings) -> list[dict[str, object]]:
             value = describe(secret) if name.endswith("_url") and secret else _MASK
         elif isinstance(value, tuple):
             value = "; ".join(", ".join(f"{k}={v}" for k, v in entry.model_dump().items()) for entry in value)
-        rows.append({"setting": PREFIX + name.upper(), "value": "" if value is None else str(value), "meaning": item.description})
+        rows.append(
+            {"setting": PREFIX + name.upper(), "value": "" if value is None else _TOKEN.sub(_MASK, str(value)), "meaning": item.description}
+        )
     return rows
 
 
@@ -62,9 +67,9 @@ def examine(settings: Settings) -> Iterator[Part]:
         }
         for name, ask in parts.items():
             try:
-                yield Part(name, True, ask(platform))
+                yield Part(name, True, _TOKEN.sub(_MASK, ask(platform)))
             except (SalesmartError, sa.exc.SQLAlchemyError, OSError) as error:
-                yield Part(name, False, str(error).splitlines()[0])
+                yield Part(name, False, _TOKEN.sub(_MASK, str(error).splitlines()[0]))
 
 
 def _home(platform: Platform) -> str:

@@ -50,17 +50,24 @@ def describe(url: str) -> str:
     'mysql+pymysql://ann:***@db.example/marts'
     """
     try:
-        parsed = sa.make_url(url)
+        parsed = _taken_apart(url)
     except (sa.exc.ArgumentError, ValueError):
         return "a database URL that cannot be read"
     secret = {name: "***" for name in parsed.query if name.lower() in ("password", "passwd", "ssl_key_password")}
     return parsed.update_query_dict(secret).render_as_string(hide_password=True)
 
 
+def _taken_apart(url: str) -> sa.URL:
+    parsed = sa.make_url(url)
+    if "@" in (parsed.host or ""):
+        raise ValueError("what stands before the last @ belongs to the password")
+    return parsed
+
+
 def _parse(url: str) -> sa.URL:
     advice = "use sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST:PORT/DATABASE"
     try:
-        parsed = sa.make_url(url)
+        parsed = _taken_apart(url)
     except (sa.exc.ArgumentError, ValueError):
         # The text itself may hold a password: it is not repeated.
         raise UsageError(f"The database URL cannot be read: {advice}, with special signs in the password written as %XX.") from None

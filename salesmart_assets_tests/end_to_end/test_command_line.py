@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from salesmart_assets.batch.doctor import settings_table
 from salesmart_assets.cli import REJECT_COLUMNS, STATUS_COLUMNS
+from salesmart_assets.settings import Settings
 from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 
 
@@ -89,6 +91,15 @@ def test_doctor_knows_all_parts_and_no_secret(salesmart: Installation) -> None:
     parts = {part["part"]: part for part in json.loads(salesmart("doctor", "--json").stdout)}
     assert all(part["ok"] for part in parts.values()), parts
     assert "conditional put holds" in parts["lake"]["says"]
+    for name, address in (("S3_ENDPOINT_URL", "https://ann:hidden-word@h/"), ("DATABASE_URL", "mysql+pymysql://ann:an@hidden-word@h:1/d")):
+        done = salesmart("doctor", code=2, **{f"SALESMART_{name}": address})
+        assert "hidden-word" not in done.stdout + done.stderr
+
+
+def test_the_token_of_a_spark_server_is_masked() -> None:
+    """The address of a Spark Connect server is shown without its token."""
+    shown = {row["setting"]: row["value"] for row in settings_table(Settings(spark="sc://h:1/;token=hidden-word;use_ssl=true"))}
+    assert shown["SALESMART_SPARK"] == "sc://h:1/;token=********;use_ssl=true"
 
 
 def test_two_homes_do_not_touch_each_other(salesmart: Installation, tmp_path_factory: pytest.TempPathFactory) -> None:

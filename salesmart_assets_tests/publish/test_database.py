@@ -86,6 +86,10 @@ def test_the_password_is_masked_wherever_it_stands() -> None:
     assert describe("mysql://ann:geheim@h:1/d?ssl_ca=x") == "mysql://ann:***@h:1/d?ssl_ca=x"
     assert "geheim" not in describe("mysql://ann@h:1/d?password=geheim")
     assert "geheim" not in describe("mysql:ann:geheim@@@")
+    assert "geheim" not in describe("mysql+pymysql://ann:an@geheim@h:1/d")
+    with pytest.raises(UsageError, match=r"with special signs in the password written as %XX") as refused:
+        open_database("mysql+pymysql://ann:an@geheim@h:1/d")
+    assert "geheim" not in str(refused.value)
 
 
 def test_what_was_rolled_back_is_gone(database_url: str) -> None:
