@@ -156,6 +156,8 @@ def load(platform: Platform, dates: Sequence[date]) -> list[BatchRun]:
 def _waiting(platform: Platform, done: Sequence[BatchRun]) -> list[date]:
     """Batch dates with something pending, without those that have just failed, or were run as often as can help."""
     pending = landing.look(platform)
+    if pending.strays and not done:
+        terminal.err.print(pending.told_of_strays(), style="yellow")
     for file in pending.set_aside:
         terminal.err.print(f"Set aside {file.address}: {file.reason}")
     if pending.set_aside or not pending.batches:

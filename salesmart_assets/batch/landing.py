@@ -18,6 +18,7 @@ from salesmart_assets.landing.zone import InvalidBatchDate, LandedObject, batch_
 from salesmart_assets.ledger import File, Registration, Unfinished
 
 _LISTED = 20
+_NAMED = 5
 _PAGE = 1_000
 _AT_ONCE = 2
 """Sources listed at the same time: while one waits for the store, the other's answer is read."""
@@ -75,13 +76,21 @@ class Pending:
     """Work that waits, by batch date, oldest first; and the objects that were set aside while looking.
 
     `ahead`: batch dates with something pending that are after today, since a clock was set back or the store's is ahead. Their
-    day comes.
+    day comes. `strays`: addresses under the landing prefix that are in no source's folder, which nobody reads.
     """
 
     batches: dict[date, Waiting]
     new_objects: int
     set_aside: tuple[File, ...]
     ahead: tuple[date, ...] = ()
+    strays: tuple[str, ...] = ()
+
+    def told_of_strays(self) -> str:
+        """A sentence about the strays; empty if there are none."""
+        if not self.strays:
+            return ""
+        named = ", ".join(self.strays[:_NAMED]) + (f" and {len(self.strays) - _NAMED} more" if len(self.strays) > _NAMED else "")
+        return f"In no source's folder, so nobody reads them: {named}. The folders are {', '.join(SOURCES)}: move what belongs there."
 
 
 def look(platform: Platform, sources: Iterable[str] = SOURCES) -> Pending:
@@ -120,7 +129,8 @@ def look(platform: Platform, sources: Iterable[str] = SOURCES) -> Pending:
         waiting.setdefault(stale.batch_date or today, Waiting()).see_slice(stale.token)
     new = sum(found.new_objects for found in waiting.values())
     ahead = sorted(day for day in waiting if day > today)
-    return Pending({day: waiting[day] for day in sorted(waiting) if day <= today}, new, tuple(set_aside), tuple(ahead))
+    strays = tuple(zone.strays(SOURCES))
+    return Pending({day: waiting[day] for day in sorted(waiting) if day <= today}, new, tuple(set_aside), tuple(ahead), strays)
 
 
 def _hash(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
@@ -85,6 +86,13 @@ class Bucket:
                 yield from self.listed(path, source)
             elif not name.startswith("dt="):
                 yield from self.listed_of(path, source, folder)
+
+    def directly_under(self, prefix: str, most: int) -> list[str]:
+        """The folders and the first `most` objects directly under a prefix, by their keys; folders end with a slash."""
+        inside: list[str] = []
+        objects = (landed.key for landed in self._listed(prefix, "", inside) if not landed.key.endswith(("/", _HADOOP_FOLDER)))
+        there = list(islice(objects, most))
+        return [*inside, *there]
 
     def current(self, key: str) -> LandedObject | None:
         """The current object at a key, as a listing shows it."""

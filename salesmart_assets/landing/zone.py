@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
@@ -50,6 +50,7 @@ __all__ = [
 _BLOCK_BYTES = 1 << 20
 _MULTIPART_BYTES = 32 << 20
 _MOST_PARTS = 9_000
+_MOST_STRAYS = 100
 _READ_PAUSES = (0.2, 0.8, 3.2)  # seconds before each further attempt
 _MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "405", "MethodNotAllowed"}
 
@@ -114,6 +115,16 @@ class LandingZone:
         An object in no dt= folder is among them whatever its date is; dt= folders may lie in other folders. Raises as `objects`.
         """
         return self._own.listed_of(f"{self.prefix}{source}/", source, f"dt={batch_date.isoformat()}")
+
+    def strays(self, sources: Collection[str]) -> list[str]:
+        """Addresses of folders and objects directly under the landing prefix that are no source's: nobody reads them.
+
+        None in a bucket that is a landing zone as a whole, where there may be other things. Raises as `objects`.
+        """
+        if not self.prefix:
+            return []
+        found = self._own.directly_under(self.prefix, _MOST_STRAYS)
+        return [f"s3://{self.bucket}/{key}" for key in found if key[len(self.prefix) :].removesuffix("/") not in sources or key[-1] != "/"]
 
     def list_any(self, prefix: str) -> Iterator[LandedObject]:
         """The current objects under any prefix of the bucket; their source is empty outside the landing zone and the archive."""

@@ -218,3 +218,13 @@ def test_other_depths_and_names(watch: Watch) -> None:
     for day, count in ((FIRST, 3), (SECOND, 4), (today, 6)):
         watch.register(day)
         assert len(watch.platform.ledger.files()) == count
+
+
+def test_what_lies_in_no_sources_folder_is_told(watch: Watch) -> None:
+    """A feed that lands under a name that is no source's is not read, and every tick says so; the others go on."""
+    watch.land(FIRST, source="Sales")
+    watch.platform.zone.client.put_object(Bucket="salesmart", Key="landing/loose.csv", Body=b"1")
+    assert watch.tick() == {}
+    assert "s3://salesmart/landing/Sales/, s3://salesmart/landing/loose.csv" in watch.said
+    watch.land(FIRST)
+    assert list(watch.tick()) == [FIRST]
