@@ -141,7 +141,7 @@ def sales(draw: st.DrawFn, *, over_lines: bool) -> dict[str, Any]:
         "customer_id": draw(st.integers(-(2**63), 2**63 - 1)),
         "store_id": draw(st.none() | st.integers(0, 999)),
         "product_name": draw(text),
-        "sales_date": draw(st.dates(date(1000, 1, 1))),
+        "sales_date": draw(st.dates(date(1678, 1, 1), date(2261, 12, 31))),
         "sales_person_id": 7,
         "price": price,
         "quantity": quantity,

@@ -27,7 +27,7 @@ ROWS = st.fixed_dictionaries(
         "customer_id": st.integers(-(2**63), 2**63 - 1),
         "store_id": st.integers(0, 999),
         "product_name": QUOTABLE,
-        "sales_date": st.dates(date(1, 1, 1)),
+        "sales_date": st.dates(date(1678, 1, 1), date(2261, 12, 31)),
         "price": st.decimals(0, 10**9, places=2),
         "quantity": st.integers(1, 1000),
     }
