@@ -10,13 +10,13 @@ the second stream past, whatever the hints; Apache Spark goes by the hints.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 _ID, _FROM, _TO = "_member", "_from", "_to"
-_BEGINNING = date(1, 1, 1)
+# Written out: PySpark's own client for a JVM writes no year before 1000 in four digits, and Apache Spark reads no other.
+_BEGINNING = "0001-01-01"
 
 
 def serving_from(natural_key: str) -> Column:
@@ -47,7 +47,7 @@ def timeline(
     Like `as_of`, for members that may have a version a day: versions and mentions are put in one order in time, so the
     work does not grow with versions times mentions. Mentions of unknown members are left out.
     """
-    begins = F.coalesce(serving_from(natural_key), F.lit(_BEGINNING)).alias(day)
+    begins = F.coalesce(serving_from(natural_key), F.lit(_BEGINNING).cast("date")).alias(day)
     # The types are given, because Sail may take a column of untyped NULLs for one that has no type.
     nothing = [F.lit(None).cast(type_name).alias(name) for name, type_name in kept.items()]
     versions = dimension.select(F.col(natural_key).alias(member), begins, *nothing, F.lit(0).alias("_kind"), key)
