@@ -142,7 +142,7 @@ def manager_mart(daily_seller: DataFrame, bridge: DataFrame, dim_sales_person: D
             F.sum("_direct").cast(SUM).alias("direct_sales"),
             F.sum("_team").cast(SUM).alias("team_sales"),
             F.sum("_lines").alias("number_of_sales"),
-            F.count(F.lit(1)).alias("team_size"),
+            F.count("sales_person_id").alias("team_size"),
         )
         .withColumn("_as_of", _shown_as_of(today))
     )
