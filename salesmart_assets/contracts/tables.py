@@ -86,6 +86,11 @@ class Tables:
         return tuple(t for t in self.by_name.values() if t.group == name)
 
 
+def raw_name(source: str) -> str:
+    """Name of the asset that stands for a source's landed files."""
+    return f"raw_{source}"
+
+
 def staging_name(source: str) -> str:
     """Name of a source's staging table."""
     return f"stg_{source}"

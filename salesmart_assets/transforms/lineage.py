@@ -5,12 +5,13 @@ A column is made of
 - where a function takes no column (a count of rows, a rank), the columns that it counts by: the groups', or the window's
   partition and order;
 - where it is looked up in another table for a row (the optional side of an outer join), what is found there, and the row's
-  own columns by which it is looked up: a key that holds on the day of a sale is made of the dimension's key, of the
-  member's number in the sale, and of the day.
+  own columns by which it is looked up: a key as of the day of a sale is made of the dimension's key, of the member's
+  number in the sale, and of the day.
 
 What only decides which rows there are, or from which of them a value is taken, is no part of it: filters, all other
 joins, groups, the order of a window that takes a column, and the columns that a lookup matches in the other table. What
-the program adds (constants, settings, a file's name and number) is made of no column.
+the program adds (constants, settings, a file's name and number) is made of no column; nor is `additional_columns`, which
+holds those that no contract names.
 
 Apache Spark's analysed plans are held against these declarations column by column, so they hold for the code as it is.
 Belongs here: plain values, so that the graph can show them without an engine. Does not belong here: how they are shown.
@@ -56,7 +57,15 @@ def lineage(contracts: Mapping[str, Contract], tables: Tables) -> Mapping[str, L
         "daily_customer_sales": daily_customer_sales(contracts["sales"]),
         "customer_mart": customer_mart(),
         "sales_team_mart": sales_team_mart(),
-        "manager_mart": _through(manager_mart(), BRIDGE, management_bridge()),
+        "manager_mart": through(manager_mart(), BRIDGE, management_bridge()),
+    }
+
+
+def through(made: Lineage, between: str, made_of: Lineage) -> Lineage:
+    """`made` without the table `between`: its columns are replaced by what they are made of."""
+    return {
+        name: NOTHING.union(*(made_of[o.column] if o.table == between else frozenset({o}) for o in origins))
+        for name, origins in made.items()
     }
 
 
@@ -192,11 +201,3 @@ def _of(table: str, *columns: str) -> Origins:
 def _known(contract: Contract, *columns: str) -> Iterable[str]:
     """Those of the columns that the contract has."""
     return (name for name in columns if name in contract.columns)
-
-
-def _through(made: Lineage, between: str, made_of: Lineage) -> Lineage:
-    """`made` without the table `between`: its columns are replaced by what they are made of."""
-    return {
-        name: NOTHING.union(*(made_of[o.column] if o.table == between else frozenset({o}) for o in origins))
-        for name, origins in made.items()
-    }

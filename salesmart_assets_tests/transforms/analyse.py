@@ -19,7 +19,7 @@ from salesmart_assets.contracts import Contract, Tables, build_tables, load_cont
 from salesmart_assets.contracts.needs import NEEDS
 from salesmart_assets.contracts.tables import SOURCE_OF, staging_name
 from salesmart_assets.settings import CouponPolicy, IncentivePolicy
-from salesmart_assets.transforms.dimensions import build_dimension
+from salesmart_assets.transforms.dimensions import build_dimension, extend_dimension
 from salesmart_assets.transforms.fact import fact_sales
 from salesmart_assets.transforms.lineage import BRIDGE
 from salesmart_assets.transforms.marts import customer_mart, manager_mart, sales_team_mart
@@ -29,6 +29,8 @@ from salesmart_assets.transforms.session import SESSION_CONFIG
 Contracts = Mapping[str, Contract]
 CHANGED = "changed"
 """A stand-in for `daily_seller_sales` in which somebody has changed the code: amounts are reckoned anew, and units are counted."""
+EXTENDED = "extended "
+"""Begins the name of a dimension that is made of its own versions so far, and of what was staged since."""
 _DAY = date(2026, 2, 1)
 _BRIDGE_COLUMNS = "sales_date date, manager_id bigint, sales_person_id bigint, level bigint, path string"
 
@@ -75,9 +77,11 @@ def plans(spark: SparkSession, contracts: Contracts) -> dict[str, str]:
 
 def _frames(spark: SparkSession, contracts: Contracts, tables: Tables) -> dict[str, DataFrame]:
     get = spark.table
-    dimensions = {
-        name: build_dimension(get(staging_name(source)), tables[name], contracts[source], [_DAY]) for name, source in SOURCE_OF.items()
-    }
+    dimensions = {}
+    for name, source in SOURCE_OF.items():
+        staged, table, contract = get(staging_name(source)), tables[name], contracts[source]
+        dimensions[name] = build_dimension(staged, table, contract, [_DAY])
+        dimensions[f"{EXTENDED}{name}"] = extend_dimension(get(name), staged, table, contract, [_DAY])
     fact, daily, sellers = get("fact_sales"), get("daily_seller_sales"), get("dim_sales_person")
     incentives = [IncentivePolicy(), IncentivePolicy(from_month=_DAY, ties="split"), IncentivePolicy(from_month=_DAY, ties="none")]
     changed = fact.withColumns({"total_cost": F.col("price") * F.col("quantity"), "quantity": F.lit(1)})

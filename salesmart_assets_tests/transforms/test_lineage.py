@@ -21,7 +21,7 @@ from salesmart_assets.transforms.management import management_bridge
 from salesmart_assets_tests.ingest.reading import read
 
 from . import analyse
-from .analyse import CHANGED, CONTRACTS
+from .analyse import CHANGED, CONTRACTS, EXTENDED
 from .plan import differences, lineage_of
 from .staged import TABLES, arrow
 
@@ -58,6 +58,16 @@ def of_declaration(contracts: str, table: str) -> Lineage:
 def test_each_column_is_made_of_what_is_declared(plans: Mapping[str, Mapping[str, str]], contracts: str, table: str) -> None:
     """Every column says which columns it is made of, and Apache Spark's own plan of the code says the same."""
     assert differences(table, of_declaration(contracts, table), of_code(plans[contracts][table])) == []
+
+
+@pytest.mark.xdist_group("jvm")
+@pytest.mark.parametrize("table", DIMENSIONS)
+@pytest.mark.parametrize("contracts", CONTRACTS)
+def test_an_extended_dimension_is_made_of_the_same(plans: Mapping[str, Mapping[str, str]], contracts: str, table: str) -> None:
+    """A dimension made of its versions so far and of later deliveries is, through those versions, made of the same columns."""
+    right, found = of_declaration(contracts, table), of_code(plans[contracts][f"{EXTENDED}{table}"])
+    assert any(origin.table == table for origins in found.values() for origin in origins)
+    assert differences(table, right, declared.through(found, table, right)) == []
 
 
 @pytest.mark.xdist_group("jvm")
