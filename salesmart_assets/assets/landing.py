@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
-from salesmart_assets.assets.step import OWNER, PARTITIONS, run_step
+from salesmart_assets.assets.step import CONTRACTS, OWNER, PARTITIONS, column_schema, run_step
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts import SOURCES
+from salesmart_assets.contracts.tables import raw_name
 from salesmart_assets.resources import PlatformResource
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def raw_asset(source: str) -> AssetsDefinition:
         return Report(bytes=sum(f.size for f in files), facts={"files": len(files), "keys": [f.key for f in files]})
 
     @asset(
-        name=f"raw_{source}",
+        name=raw_name(source),
         group_name="landing",
         partitions_def=PARTITIONS,
         kinds={"s3"},
@@ -33,7 +34,8 @@ def raw_asset(source: str) -> AssetsDefinition:
             f"Objects of the source `{source}` that landed for the batch date: one row of the ledger for each, with bucket, key, "
             "size and identity. An object that was overwritten is a new identity, which supersedes the old one."
         ),
-        metadata={"grain": "one S3 object"},
+        # The columns of the files, so that those made of them lead somewhere.
+        metadata={"grain": "one S3 object", "dagster/column_schema": column_schema(CONTRACTS[source].table_columns())},
     )
     def raw(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
         return run_step(context, platform, register)

@@ -4,7 +4,7 @@ from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, 
 
 from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, run_step, table_metadata
 from salesmart_assets.contracts import SOURCES
-from salesmart_assets.contracts.tables import REJECTED_ROWS, staging_name
+from salesmart_assets.contracts.tables import REJECTED_ROWS, raw_name, staging_name
 from salesmart_assets.resources import PlatformResource
 
 
@@ -14,7 +14,7 @@ def staging_asset(source: str) -> AssetsDefinition:
 
     @asset(
         name=name,
-        deps=[f"raw_{source}"],
+        deps=[raw_name(source)],
         group_name="staging",
         partitions_def=PARTITIONS,
         kinds={"delta", "parquet"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,18 @@ from dagster import (
     RetryRequested,
     TableColumn,
     TableColumnConstraints,
+    TableColumnDep,
+    TableColumnLineage,
     TableSchema,
 )
 
 from salesmart_assets.batch.progress import StepEvent, emit
 from salesmart_assets.batch.run import Report, Run
-from salesmart_assets.contracts import Table, build_tables, load_contracts
+from salesmart_assets.contracts import Column, Table, build_tables, load_contracts
 from salesmart_assets.errors import Permanent, Retryable, SalesmartError
 from salesmart_assets.resources import PlatformResource
 from salesmart_assets.settings import Settings
+from salesmart_assets.transforms.lineage import NOTHING, Lineage, Origins, lineage
 
 if TYPE_CHECKING:
     from salesmart_assets.batch.platform import Platform
@@ -38,30 +41,48 @@ _PAUSE_SECONDS = 5
 
 # Only files are read here: the package's contracts, and the user's own where SALESMART_CONTRACTS names a folder.
 SETTINGS = Settings.load()
-TABLES = build_tables(load_contracts(SETTINGS.contracts))
+CONTRACTS = load_contracts(SETTINGS.contracts)
+TABLES = build_tables(CONTRACTS)
+LINEAGE = lineage(CONTRACTS, TABLES)
 PARTITIONS = DailyPartitionsDefinition(start_date=SETTINGS.first_batch_date.isoformat(), end_offset=1, timezone="UTC")
 
 
-def column_schema(table: Table) -> TableSchema:
-    """A table's columns as the UI shows them."""
+def column_schema(columns: Iterable[Column], key: tuple[str, ...] = (), made: Mapping[str, Origins] | None = None) -> TableSchema:
+    """Columns as the UI shows them, each with what it is made of: Dagster's open-source UI shows `dagster/column_lineage` nowhere."""
     return TableSchema(
         columns=[
             TableColumn(
                 c.name,
                 c.type.name,
-                c.description,
-                constraints=TableColumnConstraints(nullable=c.nullable, unique=table.key == (c.name,)),
+                _described(c, (made or {}).get(c.name, NOTHING)),
+                constraints=TableColumnConstraints(nullable=c.nullable, unique=key == (c.name,)),
                 tags={"pii": ""} if c.pii else {},
             )
-            for c in table.columns
+            for c in columns
         ]
     )
 
 
+def _described(column: Column, origins: Origins) -> str:
+    """What a column means, and the columns that it is made of, as Markdown with links to their assets."""
+    by_table: dict[str, list[str]] = {}
+    for origin in sorted(origins):
+        by_table.setdefault(origin.table, []).append(f"`{origin.column}`")
+    made_of = "; ".join(f"[{table}](/assets/{table}) {', '.join(names)}" for table, names in by_table.items())
+    return f"{column.description}\n\nMade of {made_of}." if made_of else column.description
+
+
+def column_lineage(made: Lineage) -> TableColumnLineage:
+    """What the columns of a table are made of, as Dagster knows it."""
+    return TableColumnLineage({name: [TableColumnDep(o.table, o.column) for o in sorted(origins)] for name, origins in made.items()})
+
+
 def table_metadata(table: Table) -> dict[str, Any]:
     """What the UI shows of a table before it was ever made."""
+    made = LINEAGE.get(table.name)
     return {
-        "dagster/column_schema": column_schema(table),
+        "dagster/column_schema": column_schema(table.columns, table.key, made),
+        **({"dagster/column_lineage": column_lineage(made)} if made else {}),
         "dagster/table_name": table.name,
         "grain": table.grain,
         "key": ", ".join(table.key),
