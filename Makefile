@@ -60,6 +60,10 @@ bench-ingest: $(READY) ## Measure ingestion beside DuckDB and pyarrow; ARGS="--s
 bench-sensor: $(READY) ## Measure the sensor: 100,000 objects pending, a ledger of a million rows
 	@$(BIN)/python -m benchmarks.sensor
 
+.PHONY: bench-warehouse
+bench-warehouse: $(READY) ## Measure dimensions and the fact, day by day and beside DuckDB; ARGS="--case fact" takes one case
+	@$(BIN)/python -m benchmarks.warehouse $(ARGS)
+
 .PHONY: lock
 lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1 takes the newest
 	@$(COMPILE) --group dev pyproject.toml --output-file requirements.lock

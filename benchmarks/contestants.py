@@ -36,7 +36,12 @@ class _Clock:
         yield
         self.seconds, self.cpu = time.perf_counter() - wall, time.process_time() - cpu
         # Now, before counting what was written takes memory of its own.
-        self.peak = _own() + _children()
+        self.peak = peak_memory()
+
+
+def peak_memory() -> int:
+    """Peak memory of this process and its children, in bytes."""
+    return _own() + _children()
 
 
 def _children() -> int:
