@@ -142,7 +142,8 @@ def _with_products(rows: DataFrame, references: DataFrame, dim_product: DataFram
     )
     mention = F.coalesce(_mention("product_id"), _mention("product_name")) if "product_id" in rows.columns else _mention("product_name")
     sold = rows.withColumn("_sold_as", mention)
-    return known.join(sold, (F.col("_sold_as") == F.col("_mention")) & (F.col("sales_date") == F.col("_day")), "right")
+    # Of products and days there are few beside sold lines.
+    return small(known).join(sold, (F.col("_sold_as") == F.col("_mention")) & (F.col("sales_date") == F.col("_day")), "right")
 
 
 def _mention(column: str) -> Column:

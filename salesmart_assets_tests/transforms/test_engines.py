@@ -181,6 +181,29 @@ def test_sail_and_apache_spark_give_equal_tables(sail_engine: Engine, spark_engi
         assert rows == in_order(INPUTS[name].to_pylist())
 
 
+def test_small_dimensions_are_broadcast(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stores, sellers and products are sent to where the sold lines are, which need not move for them: the engine's plan says so."""
+    session = engine.session()
+    automatic = "spark.sql.autoBroadcastJoinThreshold"
+    on_spark = engine.kind != "sail"
+    if on_spark:
+        # Nothing is small by itself: what is broadcast is so because it was asked for.
+        session.conf.set(automatic, "-1")
+    try:
+        TRANSFORMATIONS["fact_sales"](_frames(session)).explain()
+    finally:
+        if on_spark:
+            session.conf.unset(automatic)
+    joins = [line for line in capsys.readouterr().out.splitlines() if "Join" in line]
+    if on_spark:
+        sent = [line for line in joins if "BroadcastHashJoin" in line]
+        assert all(any(name in line for line in sent) for name in ("store_id", "sales_person_id", "_sold_as"))
+        assert not any("customer_id" in line for line in sent)
+    else:
+        assert joins
+        assert all("mode=CollectLeft" in line for line in joins)
+
+
 def test_the_coupon_secret_is_in_no_plan(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither the secret nor the pads made of it are in the plan that an engine logs and shows."""
     TRANSFORMATIONS["customer_mart"](_frames(engine.session())).explain(extended=True)
