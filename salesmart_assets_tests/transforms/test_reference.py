@@ -20,7 +20,7 @@ from salesmart_assets.transforms.fact import duplicates_by_file, fact_sales
 from salesmart_assets.transforms.management import management_bridge
 from salesmart_assets.transforms.marts import customer_mart, manager_mart, sales_team_mart
 from salesmart_assets.transforms.rollups import daily_customer_sales, daily_seller_sales
-from salesmart_assets.transforms.session import frame_of
+from salesmart_assets.transforms.session import Engine, frame_of
 
 from . import reference
 from .histories import days, history, sales
@@ -29,6 +29,11 @@ from .staged import CONTRACTS, DIMENSION_SOURCES, TABLES, Row, arrow, in_order
 ENGINE = settings.get_profile("engine")
 FEW = settings(ENGINE, max_examples=12)
 SOURCE_OF = DIMENSION_SOURCES.items()
+
+
+def examples(engine: Engine, number: int) -> settings:
+    """So many examples; fewer in a JVM, where each takes seconds. What differs between engines is tried on more rows elsewhere."""
+    return settings(ENGINE, max_examples=number if engine.kind == "sail" else max(number // 6, 2))
 
 
 def frame(session: SparkSession, rows: list[Row], table: str) -> DataFrame:
@@ -48,76 +53,72 @@ def dimension_rows(name: str, rows: list[Row]) -> list[Row]:
 
 @pytest.mark.parametrize(("name", "source"), SOURCE_OF)
 @pytest.mark.parametrize("scd", [1, 2])
-@settings(FEW)
-@given(data=st.data())
-def test_versions_follow_the_days_not_the_arrival(sail: SparkSession, name: str, source: str, scd: int, data: st.DataObject) -> None:
+def test_versions_follow_the_days_not_the_arrival(engine: Engine, name: str, source: str, scd: int) -> None:
     """A dimension has, on every day, what was last said for that day, whatever the order of arrival."""
-    rows = data.draw(history(source))
     contract = CONTRACTS[source].model_copy(update={"scd": scd})
-    found = build_dimension(frame(sail, rows, f"stg_{source}"), TABLES[name], contract)
-    same(found, reference.dimension(rows, TABLES[name], contract), name)
+
+    @examples(engine, 12)
+    @given(history(source))
+    def holds(rows: list[Row]) -> None:
+        found = build_dimension(frame(engine.session(), rows, f"stg_{source}"), TABLES[name], contract)
+        same(found, reference.dimension(rows, TABLES[name], contract), name)
+
+    holds()
 
 
 @pytest.mark.parametrize("scd", [1, 2])
-@settings(ENGINE, max_examples=40)
-@given(rows=history("products"), complete=st.lists(days(16), unique=True))
-def test_an_absence_from_a_whole_snapshot_is_a_deletion(sail: SparkSession, scd: int, rows: list[Row], complete: list[date]) -> None:
+def test_an_absence_from_a_whole_snapshot_is_a_deletion(engine: Engine, scd: int) -> None:
     """Who is absent from a snapshot of which nothing was rejected is deleted until the next delivery."""
     contract = CONTRACTS["products"].model_copy(update={"delivery": "snapshot", "scd": scd})
-    found = build_dimension(frame(sail, rows, "stg_products"), TABLES["dim_product"], contract, complete)
-    same(found, reference.dimension(rows, TABLES["dim_product"], contract, complete), "dim_product")
+
+    @examples(engine, 40)
+    @given(history("products"), st.lists(days(16), unique=True))
+    def holds(rows: list[Row], complete: list[date]) -> None:
+        found = build_dimension(frame(engine.session(), rows, "stg_products"), TABLES["dim_product"], contract, complete)
+        same(found, reference.dimension(rows, TABLES["dim_product"], contract, complete), "dim_product")
+
+    holds()
 
 
 @pytest.mark.parametrize("delivery", ["changes", "snapshot"])
 @pytest.mark.parametrize("scd", [1, 2])
-@settings(ENGINE, max_examples=40)
-@given(rows=history("products", 14), complete=st.lists(days(16), unique=True), cut=days())
-def test_later_deliveries_extend_a_dimension_without_its_history(
-    sail: SparkSession, scd: int, delivery: str, rows: list[Row], complete: list[date], cut: date
-) -> None:
+def test_later_deliveries_extend_a_dimension_without_its_history(engine: Engine, scd: int, delivery: str) -> None:
     """Deliveries that come in order give, from the versions so far, what all deliveries give from the beginning."""
     contract = CONTRACTS["products"].model_copy(update={"delivery": delivery, "scd": scd})
     table = TABLES["dim_product"]
 
-    def is_later(row: Row) -> bool:
-        return row["batch_date"] > cut and (row["effective_date"] or row["batch_date"]) > cut
+    @examples(engine, 40)
+    @given(history("products", 14), st.lists(days(16), unique=True), days())
+    def holds(rows: list[Row], complete: list[date], cut: date) -> None:
+        spans = [sorted((row["batch_date"], row["effective_date"] or row["batch_date"])) for row in rows]
+        earlier = [row for row, (_, last) in zip(rows, spans, strict=True) if last <= cut]
+        later = [row for row, (first, _) in zip(rows, spans, strict=True) if first > cut]
+        versions = reference.dimension(earlier, table, contract, [day for day in complete if day <= cut])
+        known, delivered = frame(engine.session(), versions, "dim_product"), frame(engine.session(), later, "stg_products")
+        found = extend_dimension(known, delivered, table, contract, [day for day in complete if day > cut])
+        same(found, reference.dimension([*earlier, *later], table, contract, complete), "dim_product")
 
-    def is_earlier(row: Row) -> bool:
-        return row["batch_date"] <= cut and (row["effective_date"] or row["batch_date"]) <= cut
-
-    earlier, later = [r for r in rows if is_earlier(r)], [r for r in rows if is_later(r)]
-    versions = reference.dimension(earlier, table, contract, [day for day in complete if day <= cut])
-    new_days = [day for day in complete if day > cut]
-    found = extend_dimension(frame(sail, versions, "dim_product"), frame(sail, later, "stg_products"), table, contract, new_days)
-    same(found, reference.dimension([*earlier, *later], table, contract, complete), "dim_product")
+    holds()
 
 
-@settings(ENGINE)
-@given(data=st.data())
-def test_fact_keeps_every_sold_line_once(sail: SparkSession, data: st.DataObject) -> None:
+def test_fact_keeps_every_sold_line_once(engine: Engine) -> None:
     """Each sold line is in the fact once, with the versions that were true on its day; unknown members have the key -1."""
-    sold = data.draw(sales())
-    dims = {name: dimension_rows(name, data.draw(history(source))) for name, source in SOURCE_OF}
-    for product in dims["dim_product"]:
-        product["is_deleted"] = product["valid_to"] is None and product["previous_price"] is not None and data.draw(st.booleans())
-    frames = [frame(sail, dims[name], name) for name in DIMENSION_SOURCES]
-    staged = frame(sail, sold, "stg_sales")
-    expected, lost = reference.fact(sold, dims, TABLES["fact_sales"], CONTRACTS["sales"])
-    by_name = dict(zip(DIMENSION_SOURCES, frames, strict=True))
-    found = fact_sales(
-        staged,
-        by_name["dim_customer"],
-        by_name["dim_store"],
-        by_name["dim_product"],
-        by_name["dim_sales_person"],
-        TABLES["fact_sales"],
-        CONTRACTS["sales"],
-    )
-    same(found, expected, "fact_sales")
-    counted = {
-        (r["file_id"], r["sales_date"]): r["duplicates"] for r in duplicates_by_file(staged, CONTRACTS["sales"]).toArrow().to_pylist()
-    }
-    assert counted == lost
+
+    @examples(engine, 20)
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        sold = data.draw(sales())
+        dims = {name: dimension_rows(name, data.draw(history(source))) for name, source in SOURCE_OF}
+        for product in dims["dim_product"]:
+            product["is_deleted"] = product["valid_to"] is None and product["previous_price"] is not None and data.draw(st.booleans())
+        frames = [frame(engine.session(), dims[name], name) for name in ("dim_customer", "dim_store", "dim_product", "dim_sales_person")]
+        staged = frame(engine.session(), sold, "stg_sales")
+        expected, lost = reference.fact(sold, dims, TABLES["fact_sales"], CONTRACTS["sales"])
+        same(fact_sales(staged, *frames, TABLES["fact_sales"], CONTRACTS["sales"]), expected, "fact_sales")
+        counted = duplicates_by_file(staged, CONTRACTS["sales"]).toArrow().to_pylist()
+        assert {(row["file_id"], row["sales_date"]): row["duplicates"] for row in counted} == lost
+
+    holds()
 
 
 @settings(ENGINE)
