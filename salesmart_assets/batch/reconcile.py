@@ -5,7 +5,7 @@ The same rules have been checked on the files before they were committed; here t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -13,12 +13,15 @@ from decimal import Decimal
 import polars as pl
 import sqlalchemy as sa
 
+from salesmart_assets.batch.audits import NOTHING, Totals, added_up, strangers, totals
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, UNKNOWN_KEY
+from salesmart_assets.lake import Snapshot
 from salesmart_assets.ledger import File
 
 _EXAMPLES = 5
+_FILES_SHOWN = 50
 _WORDS = {"customers": "customers", "stores": "stores", "products": "products", "sales_team": "sellers"}
 _MONEY = pl.Decimal(28, 2)
 
@@ -83,18 +86,92 @@ def one_version_a_day(platform: Platform, dimension: str) -> Finding:
     return Finding(not wrong, sentence, {"versions": count, "examples": [str(v) for v in wrong[:_EXAMPLES]]})
 
 
+@dataclass(frozen=True, slots=True)
+class _Sold:
+    """The sale dates that a batch has rows for, as far as nobody has made them stale again: there all tables agree."""
+
+    days: Sequence[date]
+    stale: int
+    staged: Snapshot
+    facts: Snapshot
+    members: Mapping[str, Snapshot]
+    duplicates: Mapping[tuple[int, date], int]
+
+    @property
+    def rest(self) -> str:
+        """What is not looked at, in words."""
+        return f" {self.stale} more are about to be recomputed." if self.stale else ""
+
+
+def _sold(platform: Platform, day: date) -> _Sold:
+    # Another batch may stage rows of the same sale dates at any time: while nobody else writes, what it has made stale is pending.
+    with platform.ledger.writer.hold(waiting=platform.say):
+        staged = platform.lake.snapshot("stg_sales")
+        facts = platform.lake.snapshot("fact_sales")
+        members = {name: platform.lake.snapshot(name) for name in SOURCE_OF}
+        stale = {item.slice for item in platform.ledger.pending("fact_sales")}
+        mine = {d for f in staged.files if f.value("batch_date") == day.isoformat() and (d := f.value("sales_date"))}
+        days = sorted(date.fromisoformat(d) for d in mine - stale)
+        duplicates = platform.ledger.duplicates(days)
+    return _Sold(
+        days, len(mine & stale), staged.only("sales_date", mine - stale), facts.only("sales_date", mine - stale), members, duplicates
+    )
+
+
 def fact_reconciles_with_staging(platform: Platform, day: date) -> Finding:
     """Staged rows = fact rows + duplicates, on every sale date that the batch has rows for."""
-    staged = platform.lake.snapshot("stg_sales")
-    days = {d for f in staged.files if f.value("batch_date") == day.isoformat() and (d := f.value("sales_date"))}
-    part = staged.only("sales_date", days)
-    facts = platform.lake.snapshot("fact_sales").only("sales_date", days)
-    duplicates = platform.ledger.duplicates([date.fromisoformat(d) for d in days])
+    sold = _sold(platform, day)
+    duplicates = sum(sold.duplicates.values())
     return Finding(
-        part.rows == facts.rows + duplicates,
-        f"{len(days)} sale dates: {part.rows:,} staged = {facts.rows:,} in the fact + {duplicates:,} duplicates.",
-        {"sale_dates": len(days), "staged": part.rows, "fact": facts.rows, "duplicates": duplicates},
+        sold.staged.rows == sold.facts.rows + duplicates,
+        f"{len(sold.days)} sale dates: {sold.staged.rows:,} staged = {sold.facts.rows:,} in the fact + {duplicates:,} duplicates."
+        f"{sold.rest}",
+        {"sale_dates": len(sold.days), "staged": sold.staged.rows, "fact": sold.facts.rows, "duplicates": duplicates},
     )
+
+
+def control_totals_agree(platform: Platform, day: date) -> Finding:
+    """Rows, units and money of each sales file of the batch: staged = fact + duplicates, and as many rows as were read from it."""
+    # First the ledger: what is loaded there is in any later snapshot.
+    files = {f.file_id: f for f in platform.ledger.files(source="sales", batch_date=day, live_only=True) if f.outcome == "loaded"}
+    sold = _sold(platform, day)
+    mine = pl.col("batch_date") == day
+    staged, facts = sold.staged.only("batch_date", [day.isoformat()]), sold.facts.scan().filter(mine)
+    have, want = added_up(facts), totals(staged)
+    # The ledger counts duplicates; what they sold is what is staged under the numbers that the fact does not have.
+    doubtful = [file_id for file_id, _ in sold.duplicates]
+    some = pl.col("file_id").is_in(doubtful)
+    lines = facts.filter(some).select("file_id", "source_row")
+    lost = added_up(staged.scan().filter(some).join(lines, on=["file_id", "source_row"], how="anti")) if doubtful else {}
+    wrong: set[int] = set()
+    shown: dict[int, dict[str, Totals]] = {}
+    for at in sorted(have.keys() | want.keys() | lost.keys()):
+        parts = {"staged": want.get(at, NOTHING), "fact": have.get(at, NOTHING), "duplicates": lost.get(at, NOTHING)}
+        if parts["staged"] != parts["fact"] + parts["duplicates"] or parts["duplicates"].rows != sold.duplicates.get(at, 0):
+            wrong.add(at[0])
+        so_far = shown.setdefault(at[0], dict.fromkeys(parts, NOTHING))
+        shown[at[0]] = {name: so_far[name] + part for name, part in parts.items()}
+    if not sold.stale:
+        wrong |= {f.file_id for f in files.values() if f.rows_staged != shown.get(f.file_id, {"staged": NOTHING})["staged"].rows}
+    told = sorted(shown, key=lambda file_id: (file_id not in wrong, file_id))[:_FILES_SHOWN]
+    named = {file_id: files[file_id].key if file_id in files else f"file {file_id}" for file_id in told}
+    whole = sum((parts["staged"] for parts in shown.values()), NOTHING)
+    sentence = f"{len(shown)} files: {whole} staged, all of it in the fact or duplicate.{sold.rest}"
+    if wrong:
+        sentence = f"Rows, units or money of {len(wrong)} files differ between staging and the fact: rebuild the batch."
+    return Finding(
+        not wrong, sentence, {"files": [{"file": named[f], **{name: str(part) for name, part in shown[f].items()}} for f in told]}
+    )
+
+
+def every_key_exists(platform: Platform, day: date) -> Finding:
+    """Every key in the fact, on the batch's sale dates, is that of a version in its dimension, or says that the member is unknown."""
+    sold = _sold(platform, day)
+    unheard = strangers(sold.facts, sold.members)
+    sentence = f"{sold.facts.rows:,} lines of {len(sold.days)} sale dates: each key is in its dimension, or -1.{sold.rest}"
+    if unheard:
+        sentence = f"Keys that no version has in {', '.join(unheard)}: rebuild the batch."
+    return Finding(not unheard, sentence, {"examples": unheard})
 
 
 def known_members(platform: Platform, day: date) -> Finding:

@@ -81,6 +81,18 @@ ALL_CHECKS = [
     ),
     check_of(
         "fact_sales",
+        "control_totals_agree",
+        "No file is counted short or twice: its rows, units and money in staging = in the fact + duplicates.",
+        lambda rules, platform, day: rules.control_totals_agree(platform, day),
+    ),
+    check_of(
+        "fact_sales",
+        "every_key_exists",
+        "Each line joins to the one version it names in each dimension, or says by -1 that the member is unknown.",
+        lambda rules, platform, day: rules.every_key_exists(platform, day),
+    ),
+    check_of(
+        "fact_sales",
         "known_members",
         "Lines whose customer, store, product or seller nobody delivered yet: they count, under the natural id, and resolve by themselves.",
         lambda rules, platform, day: rules.known_members(platform, day),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,11 @@ class Lake:
         handle = DeltaTable(snapshot.uri, version=snapshot.version, storage_options=self.storage or None)
         latest = next(iter(handle.history(1)), {})
         return latest if latest.get("version") == snapshot.version else {}
+
+    def uncommitted(self, name: str, new: Sequence[NewFile]) -> Snapshot:
+        """Finished files that are in no version of a table yet, to be looked at as if they were."""
+        files = tuple(DataFile(f.path, f.partition, f.rows, f.size, f.modified) for f in new)
+        return Snapshot(self.tables[name], self.uri(name), -1, files, self.storage)
 
     def committer(self, name: str) -> Committer:
         """The committer of a table."""

@@ -454,14 +454,15 @@ class Ledger:
                     .values(rows_duplicate=count, rows_accepted=ingest_file.c.rows_staged - count)
                 )
 
-    def duplicates(self, days: Sequence[date]) -> int:
-        """Duplicate rows on these sale dates, over all files."""
-        total = 0
+    def duplicates(self, days: Sequence[date]) -> dict[tuple[int, date], int]:
+        """Duplicate rows on these sale dates, by file and date; only where there are any."""
+        c = duplicate_rows.c
+        found: dict[tuple[int, date], int] = {}
         with self.engine.connect() as connection:
             for start in range(0, len(days), _CHUNK):
-                part = duplicate_rows.c.sales_date.in_(days[start : start + _CHUNK])
-                total += int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(duplicate_rows.c.duplicates), 0)).where(part)) or 0)
-        return total
+                part = sa.select(c.file_id, c.sales_date, c.duplicates).where(c.sales_date.in_(days[start : start + _CHUNK]))
+                found |= {(row.file_id, row.sales_date): row.duplicates for row in connection.execute(part)}
+        return found
 
     # Slices
 

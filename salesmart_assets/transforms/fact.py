@@ -48,28 +48,36 @@ def fact_sales(
 
 
 def duplicates_by_file(staged_sales: DataFrame, contract: Contract) -> DataFrame:
-    """How many rows of each file the fact leaves out as duplicates: `file_id`, `sales_date`, `duplicates`; only where there are any."""
-    return _duplicates(staged_sales, contract).groupBy("file_id", "sales_date").agg(F.count(F.lit(1)).alias("duplicates"))
+    """What the fact leaves out of each file as duplicates: `file_id`, `sales_date`, `duplicates` (rows), and their sums.
+
+    The sums are `quantity` (units) and `total_cost`, both decimals wide enough for any number of rows. Only where there are any.
+    """
+    sums = (
+        F.sum(F.col(name).cast(kind)).cast(kind).alias(name)
+        for name, kind in (("quantity", "decimal(38,0)"), ("total_cost", "decimal(38,2)"))
+    )
+    return _duplicates(staged_sales, contract).groupBy("file_id", "sales_date").agg(F.count(F.lit(1)).alias("duplicates"), *sums)
 
 
 def _duplicates(staged: DataFrame, contract: Contract) -> DataFrame:
-    """The rows that the fact leaves out: `file_id`, `source_row`, `sales_date`.
+    """The rows that the fact leaves out: `file_id`, `source_row`, `sales_date`, `quantity`, `total_cost`.
 
     Few rows are duplicates, so keys are counted first, and only rows whose key is there twice are put in order: sorting
     all rows, whole, takes several times as long. What is counted is a hash of the key, in less memory than keys take; a key
     that shares its hash with another is told apart when rows are put in order.
     """
     key, order = contract.business_key, ("batch_date", "source_file", "source_row", "file_id")
-    narrow = staged.select(*dict.fromkeys((*key, *order, "sales_date")))
+    shown = ("file_id", "source_row", "sales_date", "quantity", "total_cost")
+    narrow = staged.select(*dict.fromkeys((*key, *order, *shown)))
     if not key:
-        return narrow.where(F.lit(False)).select("file_id", "source_row", "sales_date")
+        return narrow.where(F.lit(False)).select(*shown)
     complete = reduce(and_, (F.col(name).isNotNull() for name in key))
     hashed = narrow.where(complete).withColumn("_hash", F.xxhash64(*key))
     repeated = hashed.groupBy("_hash").agg(F.count(F.lit(1)).alias("_times")).where("_times > 1")
     candidates = repeated.select("_hash").join(hashed, "_hash")
     window = Window.partitionBy(*key).orderBy(*(F.col(name).desc() for name in order))
     lost = candidates.withColumn("_place", F.row_number().over(window)).where("_place > 1")
-    return lost.select("file_id", "source_row", "sales_date")
+    return lost.select(*shown)
 
 
 def _without(staged: DataFrame, duplicates: DataFrame) -> DataFrame:
