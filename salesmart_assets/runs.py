@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from time import monotonic
 
-from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, JsonMetadataValue, RunsFilter
 
 from salesmart_assets import terminal
 from salesmart_assets.assets import ALL_ASSETS
@@ -24,6 +24,7 @@ from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.progress import StepEvent, listening
 from salesmart_assets.batch.publication import archive_finished
 from salesmart_assets.batch.reconcile import unread
+from salesmart_assets.batch.run import RESTATED
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.definitions import defs
 from salesmart_assets.publish.database import describe
@@ -38,12 +39,13 @@ _OPEN = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStat
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
-    """How the run of one batch ended: `reason` is empty where it succeeded."""
+    """How the run of one batch ended: `reason` is empty where it succeeded. `restated`: months, by their first days."""
 
     batch_date: date
     run_id: str
     seconds: float
     reason: str
+    restated: frozenset[str] = frozenset()
 
 
 def prepare_home(settings: Settings) -> None:
@@ -96,7 +98,11 @@ def run_batch(
             elif event.is_failure and not reasons and event.message:
                 reasons[event.message] = ""
         reason = "; ".join(f"{step}{text}" for text, step in list(reasons.items())[:3]) or "the run failed"
-    return BatchRun(batch_date, result.run_id, monotonic() - started, reason)
+    restated: set[str] = set()
+    for event in result.get_asset_materialization_events():
+        months = event.materialization.metadata.get(RESTATED)
+        restated |= set(months.value) if isinstance(months, JsonMetadataValue) and isinstance(months.value, list) else set()
+    return BatchRun(batch_date, result.run_id, monotonic() - started, reason, frozenset(restated))
 
 
 @contextmanager
@@ -239,5 +245,8 @@ def print_summary(platform: Platform, done: Sequence[BatchRun]) -> None:
         f"\n{loaded} batch{'' if loaded == 1 else 'es'} loaded, {len(failed)} failed; {terminal.size(read)} in {seconds:.1f} s "
         f"({terminal.size(read / max(seconds, 0.001))}/s)."
     )
+    restated = sorted({month for item in done for month in item.restated})
+    if restated:
+        terminal.out.print(f"Restated months: {', '.join(month[:7] for month in restated)}")
     if any(f.rows_rejected or f.outcome == "rejected" for f in files):
         terminal.out.print("Rejected rows and files are kept with their reasons: `salesmart rejects`.")

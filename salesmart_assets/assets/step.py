@@ -22,7 +22,7 @@ from dagster import (
 )
 
 from salesmart_assets.batch.progress import StepEvent, emit
-from salesmart_assets.batch.run import Report, Run
+from salesmart_assets.batch.run import RESTATED, Report, Run
 from salesmart_assets.contracts import Column, Table, build_tables, load_contracts
 from salesmart_assets.errors import Permanent, Retryable, SalesmartError
 from salesmart_assets.resources import PlatformResource
@@ -119,6 +119,9 @@ def run_step(
         raise Failure(str(error), allow_retries=False) from error
     seconds = round(monotonic() - started, 3)
     emit(StepEvent(name, context.partition_key, seconds, report.rows))
+    restated = report.facts.get(RESTATED)
+    if isinstance(restated, list) and restated:
+        context.log.info("Restated months: %s", ", ".join(restated))
     return MaterializeResult(metadata={"seconds": seconds, **_shown(report)})
 
 

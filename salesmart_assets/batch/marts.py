@@ -71,7 +71,7 @@ def build_mart(platform: Platform, name: str, run: Run) -> Report:
         reach("mart.committed", name)
         platform.ledger.touch(touched, run.batch_date)
         platform.ledger.clear(todo)
-    facts_shown: dict[str, object] = {"months": months, "restated_months": [m for m in months if m < month_of(run.batch_date.isoformat())]}
+    facts_shown: dict[str, object] = {"months": months}
     if problems:
         facts_shown["management_problems"] = list(problems)
     return Report(rows=commit.rows, bytes=sum(f.size for f in new), version=commit.version, slices=tuple(months), facts=facts_shown)

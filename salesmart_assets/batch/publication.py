@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from salesmart_assets.batch.platform import Platform
-from salesmart_assets.batch.run import Report, Run
+from salesmart_assets.batch.run import RESTATED, Report, Run
 from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
 from salesmart_assets.errors import Permanent
@@ -58,7 +58,8 @@ def publish(platform: Platform, run: Run) -> Report:
         facts={
             "slices": len(done),
             "rows_changed": sum(p.changed_rows for p in done),
-            "restated_months": sorted(m for m in months if m < this_month),
+            # The batch's own month grows every day; that one before it reads otherwise than it did is news.
+            RESTATED: sorted({p.slice for p in done if p.changed_rows and WHOLE != p.slice < this_month and (p.mart, p.slice) in known}),
             "files_closed": len(closed),
             "files_archived": archived,
         },

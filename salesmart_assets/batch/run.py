@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+RESTATED = "restated_months"
+"""Under this name a step reports the months, by their first days, whose figures were told before and now are others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from salesmart_assets.batch.audits import Totalled, Totals, audit_fact
 from salesmart_assets.batch.platform import Platform
-from salesmart_assets.batch.run import Report, Run
+from salesmart_assets.batch.run import RESTATED, Report, Run
 from salesmart_assets.contracts.tables import SOURCE_OF
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import Commit, NewFile, Snapshot, engine
@@ -67,8 +67,26 @@ def build_fact(platform: Platform, run: Run) -> Report:
         bytes=sum(f.size for f in new),
         version=commit.version,
         slices=tuple(sorted(days)),
-        facts={"sale_dates": len(days), "rows_duplicate": sum(lost.rows for lost in losers.values())},
+        facts={
+            "sale_dates": len(days),
+            "rows_duplicate": sum(lost.rows for lost in losers.values()),
+            RESTATED: restated_months(days, old.partitions("sales_date"), run.batch_date.isoformat()),
+        },
     )
+
+
+def restated_months(days: Iterable[str], known: Iterable[str], batch_date: str) -> list[str]:
+    """The months in which figures that were told already are told anew, of recomputed sale dates, those in the fact before, and today.
+
+    A month of which later days are known than the one recomputed was told up to there; the batch date itself is not over.
+
+    >>> restated_months({"2026-08-05", "2026-08-21", "2026-07-31"}, {"2026-08-01", "2026-08-20"}, "2026-08-22")
+    ['2026-08-01']
+    """
+    told: dict[str, str] = {}
+    for day in known:
+        told[month_of(day)] = max(day, told.get(month_of(day), day))
+    return sorted({month_of(day) for day in days if day < batch_date and day <= told.get(month_of(day), "")})
 
 
 def build_rollup(platform: Platform, name: str, run: Run) -> Report:

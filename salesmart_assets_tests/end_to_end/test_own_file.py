@@ -113,3 +113,20 @@ def test_running_again_changes_nothing(salesmart: Installation) -> None:
     assert salesmart.tables() == before
     (file,) = salesmart.json("status", "--json")
     assert (file["status"], file["outcome"], file["rows_read"], file["rows_rejected"]) == ("I", "loaded", 121, 1)
+
+
+def test_restated_months_are_listed(salesmart: Installation) -> None:
+    """A run lists the months whose figures were told before and now are others: of late sales and late corrections, not of new days."""
+
+    def land(name: str, source: str, batch_date: str, *lines: str) -> None:
+        salesmart("land", salesmart.write(name, "\n".join(lines) + "\n"), "--source", source, "--date", batch_date)
+
+    prices = "product_id,name,category,price,cost,stock_on_hand,expiry_date,effective_date"
+    june, july, august = (f"1,121,bread,2026-{day},1,2.50,2,5.00" for day in ("06-01", "07-01", "08-01"))
+    land("p.csv", "products", "2026-08-01", prices, "1,bread,food,2.50,1.00,7,,2026-01-01")
+    land("a.csv", "sales", "2026-08-01", HEADER, june, july, august)
+    land("b.csv", "sales", "2026-08-02", HEADER, august.replace("08-01", "08-02"))
+    assert "Restated" not in salesmart("run").stdout
+    land("late.csv", "sales", "2026-08-03", HEADER, "9,121,oil,2026-06-30,2,1.00,1,1.00", "9,121,oil,2026-05-30,2,1.00,1,1.00")
+    land("q.csv", "products", "2026-08-04", prices, "1,bread,food,2.00,1.00,7,,2026-08-02")
+    assert "\nRestated months: 2026-06, 2026-08\n" in salesmart("run").stdout
