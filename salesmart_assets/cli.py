@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -51,6 +52,24 @@ class _Date(click.ParamType[date]):
             return date.fromisoformat(value) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else self.fail("")
         except (ValueError, click.BadParameter):
             return self.fail(f"{value!r} is no date: write it as YYYY-MM-DD.", param, ctx)
+
+
+class _DateOrMonth(click.ParamType[tuple[date, date]]):
+    """A date or a month, as its first and last day."""
+
+    name = "date or month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[date, date]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            if re.fullmatch(r"\d{4}-\d{2}", value):
+                first = date.fromisoformat(f"{value}-01")
+                return first, first.replace(day=monthrange(first.year, first.month)[1])
+            day = DATE.convert(value, None, None)
+        except (ValueError, click.BadParameter):
+            return self.fail(f"{value!r} is no date and no month: write it as YYYY-MM-DD or YYYY-MM.", param, ctx)
+        return day, day
 
 
 DATE = _Date()
@@ -232,26 +251,43 @@ def landing_rm(keys: Sequence[str]) -> None:
 
 
 @cli.command()
-@click.option("--date", "dates", type=DATE, multiple=True, help="Rebuild this batch date from its files; may be given several times.")
+@click.option(
+    "--date",
+    "spans",
+    type=_DateOrMonth(),
+    multiple=True,
+    metavar="DATE_OR_MONTH",
+    help="Rebuild this batch date, or each of a month such as 2026-08, from its files; may be given several times.",
+)
 @click.option("--require-files", is_flag=True, help="Exit 1 if nothing is pending.")
-def run(dates: Sequence[date], require_files: bool) -> None:
-    """Load what is pending, oldest batch first; with --date, rebuild those dates."""
+def run(spans: Sequence[tuple[date, date]], require_files: bool) -> None:
+    """Load what is pending, oldest batch first; with --date, rebuild those dates, and nothing else."""
     from salesmart_assets import terminal
     from salesmart_assets.batch.platform import Platform
     from salesmart_assets.runs import load, print_summary
 
     settings = Settings.load()
     with Platform(settings, say=_say) as platform:
-        for day in dates:
-            if not settings.first_batch_date <= day <= platform.today():
-                raise UsageError(f"{day} is no batch date: they go from {settings.first_batch_date} to today, in UTC.")
-        done = load(platform, sorted(set(dates)))
+        dates = {day for span in spans for day in _batch_dates(platform, *span)}
+        done = load(platform, sorted(dates))
         if not done:
             terminal.err.print("Nothing is pending. Land a file with `salesmart land FILE --source SOURCE`.")
             sys.exit(1 if require_files else 0)
         print_summary(platform, done)
         if any(item.reason for item in done):
             sys.exit(1)
+
+
+def _batch_dates(platform: Platform, first: date, last: date) -> Sequence[date]:
+    """The batch dates that a person names: a date, whether it has files or not, or those of a month that have some."""
+    if first < last:
+        known = platform.ledger.batch_dates(first, last)
+        if not known:
+            raise UsageError(f"No batch of {first:%Y-%m} was ever loaded: `salesmart status` lists those that were.")
+        return known
+    if not platform.settings.first_batch_date <= first <= platform.today():
+        raise UsageError(f"{first} is no batch date: they go from {platform.settings.first_batch_date} to today, in UTC.")
+    return [first]
 
 
 def _say(message: str) -> None:

@@ -256,6 +256,13 @@ class Ledger:
         with self.engine.connect() as connection:
             return [_file(row) for row in connection.execute(query)]
 
+    def batch_dates(self, first: date, last: date) -> list[date]:
+        """The batch dates from `first` to `last` of which there are files, oldest first."""
+        c = ingest_file.c
+        query = sa.select(c.batch_date).where(c.batch_date.between(first, last), c.superseded_by.is_(None)).distinct()
+        with self.engine.connect() as connection:
+            return list(connection.scalars(query.order_by(c.batch_date)))
+
     def pending_dates(self) -> list[date]:
         """Batch dates with a file that is not done, or a slice that is not cleared; oldest first."""
         with self.engine.connect() as connection:

@@ -19,6 +19,8 @@ from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
         (("land", __file__, "--source", "tills"), {}, "tills"),
         (("land", __file__, "--source", "sales", "--date", "2026-02-31"), {}, "2026-02-31"),
         (("run", "--date", "1999-01-01"), {}, "1999-01-01"),
+        (("run", "--date", "2026-13"), {}, "2026-13"),
+        (("run", "--date", "2026-08"), {}, "No batch of 2026-08"),
         (("run", "--no-such-option"), {}, "--no-such-option"),
         (("query", "select nonsense from nowhere"), {}, "nowhere"),
         (("status",), {"SALESMART_WORKERS": "many"}, "SALESMART_WORKERS"),

@@ -111,6 +111,8 @@ def test_running_again_changes_nothing(salesmart: Installation) -> None:
     assert salesmart.tables() == before
     salesmart("run", "--date", "2026-08-01")
     assert salesmart.tables() == before
+    assert "Plan: rebuild 1 batch (2026-08-01)" in salesmart("run", "--date", "2026-08", "--date", "2026-08-01").stderr
+    assert salesmart.tables() == before
     (file,) = salesmart.json("status", "--json")
     assert (file["status"], file["outcome"], file["rows_read"], file["rows_rejected"]) == ("I", "loaded", 121, 1)
 
