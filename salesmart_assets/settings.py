@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         (CouponPolicy(),), description="Coupon policies, a JSON list; each holds from its from_month on (percent by segment, valid_days)."
     )
     coupon_secret: SecretStr | None = Field(None, description="Secret of the coupon codes. Empty: one is made and kept in HOME.")
-    expiry_days: int = Field(30, ge=0, description="The daily report lists products that expire within so many days.")
+    expiry_days: int = Field(30, ge=0, description="The daily report and a check tell of products that expire within so many days.")
     currency: str = Field("", description="Currency sign shown in reports, such as € or ₹.", max_length=8)
     port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's UI in `salesmart dev`, on 127.0.0.1.")
     s3_local_url: str | None = Field(None, description="A running local endpoint of this HOME; `salesmart dev` sets it for its processes.")

@@ -19,6 +19,7 @@ from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, UNKNOWN_KEY
 from salesmart_assets.lake import Snapshot
 from salesmart_assets.ledger import File
+from salesmart_assets.reports.stock import EXPIRED, EXPIRES_SOON, SOLD_OUT, StockWarning, stock_warnings
 
 _EXAMPLES = 5
 _FILES_SHOWN = 50
@@ -195,6 +196,32 @@ def known_members(platform: Platform, day: date) -> Finding:
     if told:
         sentence = f"Not delivered yet: {', '.join(told)}. Their lines count, and resolve by themselves."
     return Finding(not told, sentence, facts)
+
+
+def stock_and_expiry(platform: Platform, day: date) -> Finding:
+    """Products that the batch's sale dates sold though none is in stock, and those that have expired or soon will."""
+    staged = platform.lake.snapshot("stg_sales").only("batch_date", [day.isoformat()])
+    sold = platform.lake.snapshot("fact_sales").only("sales_date", staged.partitions("sales_date")).scan()
+    days = platform.settings.expiry_days
+    warnings = stock_warnings(platform.lake.snapshot("dim_product").scan(), sold, min(day, platform.today()), days)
+    words = {SOLD_OUT: "sold though not in stock", EXPIRED: "expired with stock left", EXPIRES_SOON: f"expire within {days} days"}
+    by_kind = {what: [w for w in warnings if w.what == what] for what in words}
+    told = [f"{len(found)} {words[what]} (such as {_product(found[0])})" for what, found in by_kind.items() if found]
+    sentence = f"Nothing was sold that is not in stock, and nothing in stock has expired or expires within {days} days."
+    if told:
+        sentence = f"Products to look after: {', '.join(told)}."
+    return Finding(
+        not told,
+        sentence,
+        {words[what]: {"products": len(found), "examples": [_product(w) for w in found[:_EXAMPLES]]} for what, found in by_kind.items()},
+    )
+
+
+def _product(warning: StockWarning) -> str:
+    """A product by number and name, with what is known of it."""
+    facts = [f"expires {warning.expiry_date}"] if warning.expiry_date else []
+    facts += [f"{warning.units_sold:,} sold"] if warning.units_sold else []
+    return f"{warning.product_id} {warning.name or ''}".rstrip() + (f": {', '.join(facts)}" if facts else "")
 
 
 def mart_reconciles_with_fact(platform: Platform, mart: str, day: date) -> Finding:

@@ -98,6 +98,13 @@ ALL_CHECKS = [
         lambda rules, platform, day: rules.known_members(platform, day),
         warn_only=True,
     ),
+    check_of(
+        "fact_sales",
+        "stock_and_expiry",
+        "Products that are sold though none is in stock, and those that expire soon or have expired: the daily report lists them, too.",
+        lambda rules, platform, day: rules.stock_and_expiry(platform, day),
+        warn_only=True,
+    ),
     *(
         check_of(
             m, "reconciles_with_fact", "The mart adds up to what was sold: nobody is paid for sales that are not in the fact.", _mart(m)

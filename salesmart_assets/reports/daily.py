@@ -36,6 +36,7 @@ from salesmart_assets.reports.page import (
     plural,
     render,
 )
+from salesmart_assets.reports.stock import stock_warnings
 
 __all__ = ["FileLine", "Frames", "Report", "daily_report"]
 
@@ -97,18 +98,6 @@ class PriceChange:
     def change(self) -> str | None:
         """The change in percent."""
         return change(self.price, self.previous_price)
-
-
-@dataclass(frozen=True, slots=True)
-class StockWarning:
-    """A product to look after: it expires soon, has expired with stock left, or is sold though none is in stock."""
-
-    product_id: int
-    name: str | None
-    stock_on_hand: int | None
-    expiry_date: date | None
-    units_sold: int | None
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +166,7 @@ def daily_report(
             "incentives": sum((leader.incentive for leader in best), ZERO),
             "prices": Shortlist.of(_price_changes(frames, batch_date), _PRODUCTS_SHOWN),
             "expiry_days": expiry_days,
-            "stock": Shortlist.of(_stock_warnings(frames, dates, batch_date, expiry_days), _PRODUCTS_SHOWN),
+            "stock": Shortlist.of(stock_warnings(frames("dim_product"), _fact(frames, dates), batch_date, expiry_days), _PRODUCTS_SHOWN),
             "quality": found,
             "unknown": unknown,
         },
@@ -251,45 +240,6 @@ def _price_changes(frames: Frames, batch_date: date) -> list[PriceChange]:
     )
     changes = [PriceChange(*row) for row in found.iter_rows()]
     return sorted(changes, key=lambda c: (-abs(c.price - c.previous_price) / (c.previous_price or Decimal(1)), c.product_id))
-
-
-def _stock_warnings(frames: Frames, dates: Sequence[date], batch_date: date, expiry_days: int) -> list[StockWarning]:
-    """Sold without stock first, then by expiry date. Products as they were known on the batch date."""
-    versions = frames("dim_product")
-    valid = versions.filter(
-        (pl.col("valid_from") <= batch_date) & (pl.col("valid_to").is_null() | (pl.col("valid_to") > batch_date)) & ~pl.col("is_deleted")
-    )
-    sold = (
-        _fact(frames, dates)
-        .filter(pl.col("product_key") != UNKNOWN_KEY)
-        .group_by("product_key")
-        .agg(pl.col("quantity").sum().alias("units_sold"))
-        .join(versions.select("product_key", "product_id"), on="product_key")
-        .group_by("product_id")
-        .agg(pl.col("units_sold").sum())
-    )
-    stock, expiry = pl.col("stock_on_hand"), pl.col("expiry_date")
-    what = (
-        pl.when((stock <= 0) & (pl.col("units_sold") > 0))
-        .then(pl.lit("sold, not in stock"))
-        .when((expiry < batch_date) & (stock > 0))
-        .then(pl.lit("expired"))
-        .when(expiry.is_between(batch_date, _days_after(batch_date, expiry_days)) & ((stock > 0) | stock.is_null()))
-        .then(pl.lit("expires soon"))
-    )
-    found = (
-        valid.join(sold, on="product_id", how="left")
-        .with_columns(what.alias("what"))
-        .filter(pl.col("what").is_not_null())
-        .sort(pl.col("what") != "sold, not in stock", "expiry_date", "product_id", nulls_last=True)
-        .select("product_id", "name", "stock_on_hand", "expiry_date", "units_sold", "what")
-        .collect()
-    )
-    return [StockWarning(*row) for row in found.iter_rows()]
-
-
-def _days_after(day: date, days: int) -> date:
-    return day + timedelta(days=min(days, (date.max - day).days))
 
 
 def _unknown_members(frames: Frames, dates: Sequence[date]) -> list[UnknownMembers]:

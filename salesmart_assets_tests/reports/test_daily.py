@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from salesmart_assets.reports.daily import Report, daily_report
+from salesmart_assets.reports.stock import stock_warnings
 from salesmart_assets_tests.reports.conftest import (
     BATCH,
     FILES,
@@ -126,6 +127,14 @@ def test_stock_and_expiry(rows: dict[str, list[dict[str, Any]]]) -> None:
         ["Old cream expired 2026-11-22", "5", "0"],
         ["Milk expires soon 2026-12-03", "5", "0"],
     ]
+
+
+@pytest.mark.parametrize(("missing", "told"), [("stock_on_hand", ["expires soon"]), ("expiry_date", ["sold, not in stock"])])
+def test_stock_and_expiry_of_a_contract_without_them(rows: dict[str, list[dict[str, Any]]], missing: str, told: list[str]) -> None:
+    """A contract without stock or expiry dates has nothing to say of them, and the rest is told."""
+    frames = lake(rows)
+    found = stock_warnings(frames("dim_product").drop(missing), frames("fact_sales"), BATCH, 10)
+    assert [warning.what for warning in found] == told
 
 
 def test_products_as_of_the_batch_date(rows: dict[str, list[dict[str, Any]]]) -> None:
