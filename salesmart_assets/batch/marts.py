@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from salesmart_assets.contracts.tables import SUM
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import NewFile, Snapshot, engine
+from salesmart_assets.reports.page import masked
 from salesmart_assets.security.coupon_key import coupon_key
 from salesmart_assets.transforms import management, marts
 from salesmart_assets.transforms.session import frame_of
@@ -94,10 +95,16 @@ def _customer_mart(platform: Platform, rollup: Snapshot, customers: Snapshot, mo
 def _manager_mart(platform: Platform, sold: Snapshot, sellers: Snapshot) -> tuple[DataFrame, tuple[str, ...]]:
     """Team totals over the tree as it stood on each day of the months."""
     days = sorted(date.fromisoformat(d) for d in sold.partitions("sales_date"))
-    tree = management.management_bridge(sellers.read(), days)
+    tree = management.management_bridge(sellers.read(), days, names_shown(platform))
     bridge = frame_of(platform.session, tree.bridge)
     rows = marts.manager_mart(platform.frame(sold), bridge, platform.frame(sellers), platform.tables["manager_mart"], platform.today())
     return rows, tree.problems
+
+
+def names_shown(platform: Platform) -> Callable[[str], str | None]:
+    """What of a seller's full name people see in passing: initials, where the contract calls a part of it personal data."""
+    columns = platform.contracts["sales_team"].columns
+    return masked if any(columns[name].pii for name in ("first_name", "last_name")) else str
 
 
 def _write(platform: Platform, name: str, rows: DataFrame) -> list[NewFile]:

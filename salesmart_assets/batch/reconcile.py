@@ -14,16 +14,20 @@ import polars as pl
 import sqlalchemy as sa
 
 from salesmart_assets.batch.audits import NOTHING, Totals, added_up, strangers, totals
+from salesmart_assets.batch.marts import names_shown
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, UNKNOWN_KEY
 from salesmart_assets.lake import Snapshot
 from salesmart_assets.ledger import File
+from salesmart_assets.reports.page import plural
 from salesmart_assets.reports.stock import EXPIRED, EXPIRES_SOON, SOLD_OUT, StockWarning, stock_warnings
+from salesmart_assets.transforms.management import management_bridge
 
 _EXAMPLES = 5
 _FILES_SHOWN = 50
-_WORDS = {"customers": "customers", "stores": "stores", "products": "products", "sales_team": "sellers"}
+_PROBLEMS_SHOWN = 20
+_WORDS = {"customers": "customer", "stores": "store", "products": "product", "sales_team": "seller"}
 _MONEY = pl.Decimal(28, 2)
 
 
@@ -190,7 +194,7 @@ def known_members(platform: Platform, day: date) -> Finding:
         lines = int(unknown["len"].sum())
         examples = [str(v) for v in unknown[natural].head(_EXAMPLES).to_list()]
         if lines:
-            told.append(f"{unknown.height} {_WORDS[source]} ({lines} lines, such as {examples[0]})")
+            told.append(f"{plural(unknown.height, _WORDS[source])} ({plural(lines, 'line')}, such as {examples[0]})")
         facts[dimension] = {"lines": lines, "members": unknown.height, "examples": examples}
     sentence = "Every line's customer, store, product and seller is known."
     if told:
@@ -222,6 +226,18 @@ def _product(warning: StockWarning) -> str:
     facts = [f"expires {warning.expiry_date}"] if warning.expiry_date else []
     facts += [f"{warning.units_sold:,} sold"] if warning.units_sold else []
     return f"{warning.product_id} {warning.name or ''}".rstrip() + (f": {', '.join(facts)}" if facts else "")
+
+
+def management_is_a_tree(platform: Platform, day: date) -> Finding:
+    """The sellers' managers, as of the batch date: no circle, no manager who is no seller, one head."""
+    today = min(day, platform.today())
+    tree = management_bridge(platform.lake.snapshot("dim_sales_person").read(), [today], names_shown(platform))
+    sentence = f"Each seller has a way up to one head, as of {today}."
+    if tree.problems:
+        sentence = f"{tree.problems[0]} The rest of the tree stands."
+        if len(tree.problems) > 1:
+            sentence = f"{len(tree.problems)} faults in the tree of managers; the rest of it stands. {tree.problems[0]}"
+    return Finding(not tree.problems, sentence, {"problems": len(tree.problems), "examples": list(tree.problems[:_PROBLEMS_SHOWN])})
 
 
 def mart_reconciles_with_fact(platform: Platform, mart: str, day: date) -> Finding:

@@ -74,6 +74,13 @@ ALL_CHECKS = [
         for d in DIMENSIONS
     ),
     check_of(
+        "dim_sales_person",
+        "management_is_a_tree",
+        "Sales roll up to the managers above: circles, managers who are no sellers and second heads are told, and the rest stands.",
+        lambda rules, platform, day: rules.management_is_a_tree(platform, day),
+        warn_only=True,
+    ),
+    check_of(
         "fact_sales",
         "reconciles_with_staging",
         "No sale is lost or counted twice: staged = fact + duplicates.",

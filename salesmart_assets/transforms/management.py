@@ -6,7 +6,7 @@ Plain Python over the sellers' dimension, which is small: a tree of any depth ne
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -20,6 +20,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "level": pa.int64(),
     "path": pa.string(),
 }
+_HEADS_NAMED = 5
 BRIDGE_SCHEMA = pa.schema(_COLUMNS)
 
 
@@ -29,7 +30,7 @@ class ManagementTree:
 
     `bridge` has a row for each date, seller and manager above: `level` is 1 for the seller's own manager, 2 for that
     one's, and so on; `path` names the chain by seller numbers, from the manager down, as in `10/3/7`. `problems` says in
-    whole sentences, by seller number, what is wrong with the tree and on which of the dates.
+    whole sentences what is wrong with the tree and on which of the dates, naming sellers by number and as far as they may be.
     """
 
     bridge: pa.Table
@@ -38,21 +39,23 @@ class ManagementTree:
 
 @dataclass(frozen=True, slots=True)
 class _Seller:
-    """What the tree needs of one version."""
+    """What the tree needs of one version; `name` is how problems call the seller."""
 
     manager: Any
     is_deleted: bool
+    name: str
 
 
-def management_bridge(sellers: pa.Table, dates: Sequence[date]) -> ManagementTree:
+def management_bridge(sellers: pa.Table, dates: Sequence[date], shown: Callable[[str], str | None] = lambda _: None) -> ManagementTree:
     """The management tree on each of `dates`, from the rows of `dim_sales_person`.
 
-    A manager who is no seller stands at the top of a tree of their own, and is reported; so is one who has left. Those
-    who manage each other in a circle have no manager on those days; who is below them keeps the chain up to them.
+    A manager who is no seller stands at the top of a tree of their own, and is reported; so is one who has left, and so
+    are several heads, who have no manager. Those who manage each other in a circle have no manager on those days; who is
+    below them keeps the chain up to them. `shown` says what of a full name may be shown before the number: by default nothing.
     The tree is worked out once for each period in which no version changes.
     """
     wanted = sorted(set(dates))
-    history = _history(sellers)
+    history = _history(sellers, shown)
     id_type = sellers.schema.field("sales_person_id").type
     schema = BRIDGE_SCHEMA.set(1, pa.field("manager_id", id_type)).set(2, pa.field("sales_person_id", id_type))
     batches: list[pa.RecordBatch] = []
@@ -74,15 +77,16 @@ def management_bridge(sellers: pa.Table, dates: Sequence[date]) -> ManagementTre
     return ManagementTree(pa.Table.from_batches(batches, schema=schema), problems)
 
 
-def _history(sellers: pa.Table) -> dict[Any, tuple[list[date], list[_Seller]]]:
+def _history(sellers: pa.Table, shown: Callable[[str], str | None]) -> dict[Any, tuple[list[date], list[_Seller]]]:
     """Each member's first days and versions, in order."""
-    columns = sellers.select(["sales_person_id", "valid_from", "manager_id", "is_deleted"]).to_pydict()
+    columns = sellers.select(["sales_person_id", "valid_from", "manager_id", "is_deleted", "first_name", "last_name"]).to_pydict()
     rows = sorted(zip(*columns.values(), strict=True), key=lambda row: (row[0], row[1]))
     history: dict[Any, tuple[list[date], list[_Seller]]] = {}
-    for member, first, manager, deleted in rows:
+    for member, first, manager, deleted, *names in rows:
         days, versions = history.setdefault(member, ([], []))
         days.append(first)
-        versions.append(_Seller(manager, bool(deleted)))
+        name = shown(" ".join(part for part in names if part))
+        versions.append(_Seller(manager, bool(deleted), f"{name} ({member})" if name else str(member)))
     return history
 
 
@@ -135,14 +139,19 @@ def _chains(known: Mapping[Any, _Seller]) -> Iterator[tuple[Any, Any, int, str]]
 def _problems(known: Mapping[Any, _Seller]) -> Iterator[str]:
     for circle in _circles(known):
         if len(circle) == 1:
-            yield f"Seller {circle[0]} is named as their own manager"
+            yield f"Seller {known[circle[0]].name} is named as their own manager"
         else:
-            yield f"Sellers manage each other in a circle, {' under '.join(str(m) for m in (*circle, circle[0]))},"
+            yield f"Sellers manage each other in a circle, {' under '.join(known[m].name for m in (*circle, circle[0]))},"
     for manager in {version.manager for version in known.values() if not version.is_deleted} - {None}:
         if manager not in known:
             yield f"Manager {manager} is not among the sellers"
         elif known[manager].is_deleted:
-            yield f"Manager {manager} has left, but is still named as a manager"
+            yield f"Manager {known[manager].name} has left, but is still named as a manager"
+    heads = sorted(member for member, version in known.items() if version.manager is None and not version.is_deleted)
+    if len(heads) > 1:
+        named = ", ".join(known[member].name for member in heads[:_HEADS_NAMED])
+        more = f" and {len(heads) - _HEADS_NAMED} more" if len(heads) > _HEADS_NAMED else ""
+        yield f"The team has {len(heads)} heads, who have no manager, {named}{more},"
 
 
 def _span(days: Sequence[date]) -> str:

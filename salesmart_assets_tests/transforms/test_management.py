@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 from hypothesis import given, settings
 
+from salesmart_assets.reports.page import masked
 from salesmart_assets.transforms.management import ManagementTree, management_bridge
 
 from . import reference
@@ -62,6 +63,31 @@ def test_a_missing_manager_leads_all_the_same() -> None:
         "Manager 2 has left, but is still named as a manager on 2026-03-01.",
         "Manager 9 is not among the sellers on 2026-02-28.",
     )
+
+
+def test_several_heads_are_reported() -> None:
+    """Two sellers without a manager are two trees, each of which stands; a head who has left is none."""
+    found = tree((1, None), (2, 1), (3, None), (4, 3))
+    assert set(chains(found)) == {(1, 2), (3, 4)}
+    assert found.problems == ("The team has 2 heads, who have no manager, 1, 3, on 2026-03-01.",)
+    many = tree(*((n, None) for n in range(1, 9)))
+    assert many.problems == ("The team has 8 heads, who have no manager, 1, 2, 3, 4, 5 and 3 more, on 2026-03-01.",)
+    left = _dimension([{"sales_person_id": 1}, {"sales_person_id": 2, "is_deleted": True}])
+    assert management_bridge(left, [DAY]).problems == ()
+
+
+def test_problems_name_sellers_as_far_as_they_may_be_named() -> None:
+    """A problem names sellers by number, and before it by as much of the name as may be shown."""
+    rows: list[Row] = [
+        {"sales_person_id": 1, "manager_id": 2, "first_name": "Ann", "last_name": "Hill"},
+        {"sales_person_id": 2, "manager_id": 1, "first_name": "Bob", "last_name": None},
+        {"sales_person_id": 3, "manager_id": 9, "first_name": None, "last_name": None},
+    ]
+    for shown, ann, bob in ((str, "Ann Hill (1)", "Bob (2)"), (masked, "A. H. (1)", "B. (2)"), (lambda _: None, "1", "2")):
+        assert management_bridge(_dimension(rows), [DAY], shown).problems == (
+            "Manager 9 is not among the sellers on 2026-03-01.",
+            f"Sellers manage each other in a circle, {ann} under {bob} under {ann}, on 2026-03-01.",
+        )
 
 
 def test_a_tree_may_be_deep() -> None:
