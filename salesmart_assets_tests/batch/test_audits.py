@@ -77,9 +77,12 @@ def tamper(monkeypatch: pytest.MonkeyPatch, table: str, how: Tampering) -> None:
 
 
 def first(column: str, value: pl.Expr) -> Tampering:
-    """The first row with another value in a column."""
+    """The first row with another value in a column; engines write rows in any order."""
     return lambda rows: (
-        rows.with_row_index("_n").with_columns(pl.when(pl.col("_n") == 0).then(value).otherwise(column).alias(column)).drop("_n")
+        rows.sort([name for name in ("file_id", "source_row") if name in rows.columns] or rows.columns[:1])
+        .with_row_index("_n")
+        .with_columns(pl.when(pl.col("_n") == 0).then(value).otherwise(column).alias(column))
+        .drop("_n")
     )
 
 
@@ -108,7 +111,7 @@ def refused(batches: Batches, platform: Platform, table: str, complaint: str, mo
         (first("quantity", pl.col("quantity") + 1), "1 row, 3 units, 5.00 were computed"),
         (lambda rows: pl.concat([rows, rows.head(1)]), "2 rows, 4 units, 10.00 were computed and 1 row, 2 units, 5.00 are duplicates"),
         (lambda rows: rows.clear(), "but 0 rows, 0 units, 0.00 were computed"),
-        (first("file_id", pl.lit(77)), "3 files on 2 dates differ"),
+        (first("file_id", pl.lit(77)), "2 files on 2 dates differ"),
         *((first(f"{d.removeprefix('dim_')}_key", pl.lit(12345)), f"{d.removeprefix('dim_')}_key 12345") for d in DIMENSIONS),
     ],
     ids=["money", "units", "doubled", "lost", "file", *DIMENSIONS],
