@@ -1,10 +1,12 @@
-"""Audits of the fact: what is looked at on its files before they become part of the table, and by the checks on what did.
+"""Control totals of sales, from the file to the fact, and the keys of the fact.
 
-Polars adds up here what the engine computed, so that one does not vouch for itself. Only the columns in question are read.
+They are looked at on files before these become part of a table, and by the checks on what did. Polars adds up here what the
+kernel read and what the engine computed, so that neither vouches for itself. Only the columns in question are read.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,12 +14,15 @@ from decimal import Decimal
 from typing import TypeAlias
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from salesmart_assets.contracts.tables import UNKNOWN_KEY
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.lake import Snapshot
 
 _EXAMPLES = 5
+_UNITS, _MONEY = pa.decimal128(38, 0), pa.decimal128(38, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,22 @@ class Totals:
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(self.rows + other.rows, self.quantity + other.quantity, self.money + other.money)
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> Totals:
+        """The totals of typed rows with `quantity` and `total_cost`."""
+        quantity, money = (pc.sum(rows[name].cast(kind)).as_py() or 0 for name, kind in (("quantity", _UNITS), ("total_cost", _MONEY)))
+        return cls(rows.num_rows, int(quantity), Decimal(money))
+
+    def to_json(self) -> str:
+        """The sums as text, as the ledger keeps them."""
+        return json.dumps({"quantity": str(self.quantity), "total_cost": f"{self.money:.2f}"})
+
+    @classmethod
+    def from_json(cls, rows: int, sums: str) -> Totals:
+        """The inverse of `to_json`."""
+        found = json.loads(sums)
+        return cls(rows, int(found["quantity"]), Decimal(found["total_cost"]))
 
     def __str__(self) -> str:
         rows, units = ("" if number == 1 else "s" for number in (self.rows, self.quantity))

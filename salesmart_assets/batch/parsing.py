@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from salesmart_assets.batch.audits import NOTHING, Totals, totals
 from salesmart_assets.contracts import Contract, Table
 from salesmart_assets.contracts.tables import REJECTED_ROWS
 from salesmart_assets.errors import AuditFailed
@@ -52,13 +53,15 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
     """Read the file at `path` by its contract and write its rows into `table`'s partitions, under names that nobody reads yet.
 
     `origin` says of mended rows where they came from: they carry that file and their numbers in it. Raises `AuditFailed` if
-    other rows were written than were accepted.
+    other rows were written than were accepted, or if the units or the money of sales are not those that were read.
     """
+    read = NOTHING
     reader = FileReader(path, file.key.rsplit("/", 1)[-1], contract)
     fresh = f"f{file.mark}-{lake.fresh()}"
     with PartitionWriter(lake, table, fresh) as clean, PartitionWriter(lake, REJECTED_ROWS, fresh) as bad:
         for batch in reader:
             if batch.accepted.num_rows:
+                read += Totals.of(batch.accepted) if file.source == "sales" else NOTHING
                 clean.write(_located(batch.accepted, file, origin).select(table.names))
             if batch.rejections.num_rows:
                 rows = _located(batch.rejections, file, origin)
@@ -73,6 +76,12 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
             f"{file.address}: {summary.rows_accepted} rows were accepted and {summary.rows_rejected} rejected, but {written} and {kept} "
             "were written. Nothing was committed."
         )
+    sums = None
+    if file.source == "sales" and summary.outcome == "loaded":
+        found = sum(totals(lake.uncommitted(table.name, staged)).values(), NOTHING)
+        if found != read:
+            raise AuditFailed(f"{file.address}: {read} were read, but {found} were written. Nothing was committed.")
+        sums = read.to_json()
     result = FileResult(
         file.file_id,
         summary.outcome,
@@ -85,6 +94,7 @@ def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, 
         rows_staged=written,
         rejected_files=to_json(rejected),
         header=summary.header,
+        control_sums=sums,
     )
     return Parsed(result, tuple(staged))
 

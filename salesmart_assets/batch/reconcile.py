@@ -136,7 +136,7 @@ def fact_reconciles_with_staging(platform: Platform, day: date) -> Finding:
 
 
 def control_totals_agree(platform: Platform, day: date) -> Finding:
-    """Rows, units and money of each sales file of the batch: staged = fact + duplicates, and as many rows as were read from it."""
+    """Rows, units and money of each sales file of the batch: as they were read = staged = fact + duplicates."""
     # First the ledger: what is loaded there is in any later snapshot.
     files = {f.file_id: f for f in platform.ledger.files(source="sales", batch_date=day, live_only=True) if f.outcome == "loaded"}
     sold = _sold(platform, day)
@@ -156,14 +156,21 @@ def control_totals_agree(platform: Platform, day: date) -> Finding:
             wrong.add(at[0])
         so_far = shown.setdefault(at[0], dict.fromkeys(parts, NOTHING))
         shown[at[0]] = {name: so_far[name] + part for name, part in parts.items()}
-    if not sold.stale:
-        wrong |= {f.file_id for f in files.values() if f.rows_staged != shown.get(f.file_id, {"staged": NOTHING})["staged"].rows}
+    for file_id, file in files.items():
+        now = shown.get(file_id, {"staged": NOTHING})["staged"]
+        read = Totals(file.rows_staged, now.quantity, now.money)
+        if file.control_sums:  # which a file that an older salesmart loaded does not have
+            read = Totals.from_json(file.rows_staged, file.control_sums)
+        if not sold.stale and read != now:
+            wrong.add(file_id)
+        if file_id in shown:
+            shown[file_id] = {"read": read, **shown[file_id]}
     told = sorted(shown, key=lambda file_id: (file_id not in wrong, file_id))[:_FILES_SHOWN]
     named = {file_id: files[file_id].key if file_id in files else f"file {file_id}" for file_id in told}
     whole = sum((parts["staged"] for parts in shown.values()), NOTHING)
-    sentence = f"{len(shown)} files: {whole} staged, all of it in the fact or duplicate.{sold.rest}"
+    sentence = f"{len(shown)} files: {whole} read and staged, all of it in the fact or duplicate.{sold.rest}"
     if wrong:
-        sentence = f"Rows, units or money of {len(wrong)} files differ between staging and the fact: rebuild the batch."
+        sentence = f"Rows, units or money of {len(wrong)} files differ between file, staging and fact: rebuild the batch."
     return Finding(
         not wrong, sentence, {"files": [{"file": named[f], **{name: str(part) for name, part in shown[f].items()}} for f in told]}
     )

@@ -231,6 +231,7 @@ def _gone(file: File) -> Parsed:
         # Rejections that are in their table stay there; those that are not yet will be.
         file.rejected_files,
         tuple(json.loads(file.header or "[]")),
+        file.control_sums,
     )
     return Parsed(known, (), kept=True)
 

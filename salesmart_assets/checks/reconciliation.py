@@ -89,7 +89,7 @@ ALL_CHECKS = [
     check_of(
         "fact_sales",
         "control_totals_agree",
-        "No file is counted short or twice: its rows, units and money in staging = in the fact + duplicates.",
+        "No file is counted short or twice: its rows, units and money as read = staged = in the fact + duplicates.",
         lambda rules, platform, day: rules.control_totals_agree(platform, day),
     ),
     check_of(

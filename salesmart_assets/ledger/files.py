@@ -70,6 +70,7 @@ class File:
     rows_rejected: int
     rows_duplicate: int
     rows_staged: int
+    control_sums: str | None
     content_hash: str | None
     duplicate_of: int | None
     superseded_by: int | None
@@ -113,6 +114,7 @@ class FileResult:
     duplicate_of: int | None = None
     rejected_files: str | None = None
     header: tuple[str, ...] = ()
+    control_sums: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +315,7 @@ class Ledger:
                         rows_rejected=result.rows_rejected,
                         rows_duplicate=result.rows_duplicate,
                         rows_staged=result.rows_staged,
+                        control_sums=result.control_sums,
                         duplicate_of=result.duplicate_of,
                         rejected_files=result.rejected_files,
                         header=json.dumps(result.header, ensure_ascii=False),

@@ -47,6 +47,7 @@ ingest_file = sa.Table(
     sa.Column("rows_rejected", sa.BigInteger, nullable=False, default=0),
     sa.Column("rows_duplicate", sa.BigInteger, nullable=False, default=0),
     sa.Column("rows_staged", sa.BigInteger, nullable=False, default=0, comment="clean rows, before duplicates were found"),
+    sa.Column("control_sums", _text(255), comment="units and money of the clean rows as they were read, as JSON; only of sales"),
     sa.Column("content_hash", _text(64), index=True, comment="SHA-256 of the object's bytes"),
     sa.Column("duplicate_of", sa.BigInteger, index=True, comment="file with the same content that counts"),
     sa.Column("superseded_by", sa.BigInteger, index=True),
@@ -112,7 +113,7 @@ source_location = sa.Table(
 )
 
 ledger_version = sa.Table("ledger_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
-VERSION = 2
+VERSION = 3
 
 
 _TRIES = 10

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from salesmart_assets.batch import reconcile
@@ -15,6 +16,7 @@ from salesmart_assets.batch.platform import Platform
 from salesmart_assets.contracts.tables import DIMENSIONS
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.lake import engine
+from salesmart_assets.lake.writer import PartitionWriter
 from salesmart_assets_tests.batches import HEADER, Batches, load, load_pending
 
 DAY = "2026-08-01"
@@ -150,16 +152,18 @@ def test_the_checks_see_what_the_audits_saw(batches: Batches, platform: Platform
     load_pending(platform)
     found = reconcile.control_totals_agree(platform, DATE)
     assert found.passed, found.sentence
-    assert found.sentence == "2 files: 6 rows, 10 units, 40.00 staged, all of it in the fact or duplicate."
+    assert found.sentence == "2 files: 6 rows, 10 units, 40.00 read and staged, all of it in the fact or duplicate."
     assert found.facts["files"] == [
         {
             "file": "landing/sales/dt=2026-08-01/a.csv",
+            "read": "4 rows, 8 units, 29.00",
             "staged": "4 rows, 8 units, 29.00",
             "fact": "2 rows, 5 units, 14.00",
             "duplicates": "2 rows, 3 units, 15.00",
         },
         {
             "file": "landing/sales/dt=2026-08-01/b.csv",
+            "read": "2 rows, 2 units, 11.00",
             "staged": "2 rows, 2 units, 11.00",
             "fact": "2 rows, 2 units, 11.00",
             "duplicates": "0 rows, 0 units, 0.00",
@@ -199,3 +203,31 @@ def test_stale_sale_dates_are_left_out(batches: Batches, platform: Platform) -> 
         found = check(platform, DATE)
         assert found.passed
         assert "1 more are about to be recomputed." in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        (first("total_cost", pl.col("total_cost") + Decimal("0.01")), r"units, 29\.00 were read, but .* units, 29\.01 were written"),
+        (first("quantity", pl.col("quantity") + 1), "8 units, 29.00 were read, but .* 9 units, 29.00 were written"),
+    ],
+    ids=["money", "units"],
+)
+def test_staging_is_audited(batches: Batches, platform: Platform, monkeypatch: pytest.MonkeyPatch, how: Tampering, complaint: str) -> None:
+    """A file whose units or money are written otherwise than they were read is not staged."""
+    batches.land(platform, content(SALES), "sales", DAY, "a.csv")
+    write = PartitionWriter.write
+
+    def changed(writer: PartitionWriter, rows: pa.Table) -> None:
+        """The rows on their way to the file, changed as by a fault of the writer."""
+        made = how(pl.from_arrow(rows)) if "quantity" in rows.column_names else None
+        write(writer, rows if made is None else made.to_arrow().cast(rows.schema))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PartitionWriter, "write", changed)
+        with pytest.raises(AuditFailed, match=complaint):
+            load(platform, DATE)
+    assert platform.lake.snapshot("stg_sales").rows == 0
+    load_pending(platform)
+    (file,) = platform.ledger.files()
+    assert (file.status, file.control_sums) == ("I", '{"quantity": "8", "total_cost": "29.00"}')

@@ -27,7 +27,7 @@ def test_a_ledger_of_the_layout_before_gains_what_is_new(database_url: str) -> N
     """A ledger of an older salesmart gets the new columns and their indexes, and keeps its rows."""
     engine = open_database(database_url)
     create(engine)
-    added = ("replay_of", "header")
+    added = ("replay_of", "control_sums")
     with engine.begin() as connection:
         connection.execute(sa.text("DROP INDEX ix_ingest_file_replay_of" + (" ON ingest_file" if engine.dialect.name != "sqlite" else "")))
         for name in added:
