@@ -18,6 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -73,6 +74,7 @@ def build_dimension(platform: Platform, name: str, run: Run) -> Report:
             fresh = platform.session.read.schema(engine.spark_schema(table)).parquet(*paths)
         _audit_key(fresh, name, table.key[0])
         _audit_versions(scope.of_members(fresh), name, scope.member)
+        _audit_others(scope.of_others(before), scope.of_others(fresh), name)
         touched = _stale_after(platform, name, before, fresh, update, scope)
         facts: dict[str, object] = {"changed": touched is not None, "built": update.kind if update else "whole"}
         if update is not None and update.members is not None:
@@ -344,6 +346,19 @@ def _audit_versions(fresh: DataFrame, name: str, natural: str) -> None:
     )
     if gaps:
         raise AuditFailed(f"{name}: versions overlap or leave gaps for {natural} {[row[natural] for row in gaps]}. Nothing was committed.")
+
+
+def _audit_others(was: DataFrame, now: DataFrame, name: str) -> None:
+    """Members that nothing was said about, which were audited when they were committed, are as they were."""
+    if _fingerprint(was) != _fingerprint(now):
+        raise AuditFailed(f"{name}: members would change of which nothing was delivered. Nothing was committed.")
+
+
+def _fingerprint(rows: DataFrame) -> tuple[int, Decimal | None]:
+    """The number of rows and a sum over their hashes: the same for the same rows in any order."""
+    found = rows.agg(F.count(F.lit(1)), F.sum(F.xxhash64(*rows.columns).cast("decimal(38,0)"))).first()
+    assert found is not None
+    return found[0], found[1]
 
 
 def _days_digest(days: Sequence[date]) -> str:

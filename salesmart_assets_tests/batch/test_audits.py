@@ -140,6 +140,27 @@ def test_dimensions_are_audited(
     refused(batches, platform, dimension, complaint, monkeypatch, how)
 
 
+def test_who_is_not_delivered_does_not_change(batches: Batches, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dimension is brought up to date by the members that are delivered; were another to change with them, nothing is committed."""
+    land(batches, platform)
+    load_pending(platform)
+    version = platform.lake.snapshot("dim_customer").version
+    later = DATE + timedelta(1)
+    batches.land(platform, content((STATE["customers"][0], "1,Cleo,Fox,Road 9,10001,555,2020-01-01")), "customers", str(later), "c.csv")
+
+    def mistaken(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(pl.when(pl.col("customer_id") == 2).then(pl.lit("Road 1")).otherwise("address").alias("address"))
+
+    with monkeypatch.context() as patched:
+        tamper(patched, "dim_customer", mistaken)
+        with pytest.raises(AuditFailed, match="members would change of which nothing was delivered"):
+            load(platform, later)
+    assert platform.lake.snapshot("dim_customer").version == version
+    load_pending(platform)
+    addresses = platform.lake.snapshot("dim_customer").scan().sort("customer_id").select("address").collect()["address"]
+    assert addresses.to_list() == ["Road 9", "Road 8"]
+
+
 @pytest.mark.parametrize("mart", ["customer_mart", "sales_team_mart"])
 def test_marts_are_audited(batches: Batches, platform: Platform, monkeypatch: pytest.MonkeyPatch, mart: str) -> None:
     """A mart that is a cent off the fact is not committed."""
