@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -275,7 +275,7 @@ def _stale_after(
     if now.exceptAll(was).limit(1).count() == 0 and was.exceptAll(now).limit(1).count() == 0:
         return None
     touched: dict[str, set[str]] = {}
-    facts = _facts_concerned(platform, name, update)
+    facts = _facts_concerned(platform, name, update, was, now)
     if facts.rows:
         # A product's name may be that of products which nothing was said about.
         states = (before, fresh) if name == "dim_product" else (was, now)
@@ -290,20 +290,27 @@ def _stale_after(
             touched["customer_mart"] = {row["m"].isoformat() for row in bought}
     if name == "dim_sales_person":
         months = {month_of(d) for d in platform.lake.snapshot("daily_seller_sales").partitions("sales_date")}
-        if update is not None and update.first_day is not None and not _shown_on_all_days(platform, was, now):
+        shown = set(_on_all_days(platform, name)) - {"effective_date"}
+        # A seller who is new may have sold before the first day that was told of.
+        if update is not None and update.first_day is not None and not _differ(now, was, shown):
             months = {m for m in months if m >= month_of(update.first_day.isoformat())}
         touched["sales_team_mart"] = touched["manager_mart"] = months
     return touched
 
 
-def _facts_concerned(platform: Platform, name: str, update: _Update | None) -> Snapshot:
+def _facts_concerned(platform: Platform, name: str, update: _Update | None, was: DataFrame, now: DataFrame) -> Snapshot:
     """The files of the fact in which a row may be another now.
 
     What comes in order changes the days from its first one on, and of earlier days only where a member was unknown, or a
-    product was looked up by its name, which another may bear now.
+    product was looked up by its name, which another may bear now. A price or cost of which no versions are kept is
+    another on all days.
     """
     facts = platform.lake.snapshot("fact_sales")
     if update is None or update.first_day is None:
+        return facts
+    listed = {"price", "cost"} & set(_on_all_days(platform, name)) if name == "dim_product" else set()
+    # Who was known before still is, so what is gone is what was said otherwise.
+    if listed and _differ(was, now, {"product_id", *listed}):
         return facts
     first = update.first_day.isoformat()
     keys = platform.lake.bounds(facts, f"{name.removeprefix('dim_')}_key")
@@ -317,12 +324,17 @@ def _facts_concerned(platform: Platform, name: str, update: _Update | None) -> S
     return facts.where(lambda f: concerned(f.path, f.value("sales_date") or first))
 
 
-def _shown_on_all_days(platform: Platform, was: DataFrame, now: DataFrame) -> bool:
-    """Whether a seller is new, or something changed that shows its newest value on all days."""
-    contract = platform.contracts["sales_team"]
-    by_day = {name for name, column in contract.columns.items() if contract.scd == 2 and column.type_2}
-    shown = [c.name for c in contract.table_columns() if c.name != "effective_date" and c.name not in by_day]
-    return now.select(*shown).distinct().exceptAll(was.select(*shown).distinct()).limit(1).count() > 0
+def _on_all_days(platform: Platform, name: str) -> list[str]:
+    """The columns of a dimension that show their newest value on all days, the member's number among them."""
+    contract = platform.contracts[SOURCE_OF[name]]
+    by_day = {column for column, said in contract.columns.items() if contract.scd == 2 and said.type_2}
+    return [c.name for c in contract.table_columns() if c.name not in by_day]
+
+
+def _differ(some: DataFrame, others: DataFrame, columns: Collection[str]) -> bool:
+    """Whether `some` have values in these columns that `others` do not have."""
+    left, right = (frame.select(*sorted(columns)).distinct() for frame in (some, others))
+    return left.exceptAll(right).limit(1).count() > 0
 
 
 def _audit_key(fresh: DataFrame, name: str, key: str) -> None:

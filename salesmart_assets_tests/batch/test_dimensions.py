@@ -135,6 +135,32 @@ def test_only_days_that_may_differ_are_looked_at(batches: Batches, platform: Pla
     assert all(row["product_key"] >= 0 for row in tables(platform, ["fact_sales"])["fact_sales"])
 
 
+@pytest.mark.parametrize("kept", ["one state", "no versions of the price"])
+def test_a_price_without_versions_is_the_newest_on_all_days(kept: str, tmp_path: Path) -> None:
+    """Where the contract keeps no versions of a price, a new one makes the sale dates before it stale as well; a new product does not."""
+    told = yaml.safe_load(CONTRACT.read_text())
+    if kept == "one state":
+        told["scd"] = 1
+    else:
+        told["columns"]["price"]["type_2"] = False
+    contracts = tmp_path / "contracts"
+    contracts.mkdir()
+    (contracts / "products.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
+    batches = Batches(tmp_path / "home", {"archive": "never", "contracts": contracts})
+    with batches.platform() as platform:
+        batches.land(platform, f"{HEADER},product_id\n1,121,soap,{FIRST},1,1.00,1,1.00,1\n", "sales", FIRST.isoformat(), "s.csv")
+        batches.land(platform, text(FIRST, [(1, "soap", 1, None)]), "products", FIRST.isoformat(), "a.csv")
+        load_pending(platform)
+        day = FIRST + timedelta(1)
+        report = deliver(batches, platform, day, "a", text(day, [(1, "soap", 2, None)]))
+        assert report.facts["built"] == "in order"
+        assert report.facts["sale_dates_touched"] == [FIRST.isoformat()]
+        load_pending(platform)
+        assert [str(row["list_price"]) for row in tables(platform, ["fact_sales"])["fact_sales"]] == ["2.00"]
+        day = FIRST + timedelta(2)
+        assert deliver(batches, platform, day, "b", text(day, [(2, "tea", 2, None)])).facts["sale_dates_touched"] == []
+
+
 def test_a_changed_contract_builds_all_anew(batches: Batches, platform: Platform, tmp_path: Path) -> None:
     """What was made by other rules is not extended: the first delivery after a change of the contract builds everything."""
     deliver(batches, platform, FIRST, "a", text(FIRST, [(1, "soap", 1, None)]))
