@@ -194,7 +194,8 @@ class Contract(_Strict):
     )
     business_key: tuple[Text, ...] = Field(
         default=(),
-        description="Columns that tell a sold line from another: of rows with the same values one counts. Where one is empty, all do.",
+        description="Columns that tell a sold line from another, `sales_date` among them: of rows with the same values one counts. "
+        "Where one is empty, all do.",
     )
     delivery: Literal["events", "changes", "snapshot"] = Field(
         description="`events` for sales; for the others `changes` (silence means nothing) or a whole `snapshot` (who is absent has left)."
@@ -264,6 +265,9 @@ class Contract(_Strict):
         for key in self.business_key:
             if key not in self.columns:
                 raise Misplaced(("business_key",), f"the key column {key!r} is not among the columns: add it, or remove it from the key")
+        if self.source == "sales" and self.business_key and "sales_date" not in self.business_key:
+            says = "the fact is made a sale date at a time, and tells lines of one date apart: add sales_date to the key"
+            raise Misplaced(("business_key",), says)
         if self.business_key and self.is_state:
             raise Misplaced(("business_key",), "only sales have a business key: remove it")
         natural = NATURAL_KEYS.get(self.source)

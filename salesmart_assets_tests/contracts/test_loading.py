@@ -180,6 +180,7 @@ FAULTS: dict[str, tuple[Callable[[str], str], str | int, str]] = {
     "a column with a name for no table": (swap("pos_id:", "Pos Id:"), "Pos Id", "give 'Pos Id' as an alias"),
     "an alias that means two columns": (swap("till_id", "PRICE"), "PRICE", "would mean both 'price' and 'pos_id'"),
     "a key column that is missing": (swap("line_number]", "lines]"), "lines]", "'lines' is not among the columns"),
+    "a key without the day": (swap("[store_id, sales_date, ", "[store_id, "), "business_key", "add sales_date to the key"),
     "a natural key of sales": (also("natural_key: store_id\n"), "natural_key", "only dimensions have one"),
     "a delivery of another kind": (swap("delivery: events", "delivery: changes"), "delivery", "write `events`"),
 }
