@@ -256,12 +256,15 @@ def _built(
 
 
 def _complete_batches(platform: Platform, source: str) -> list[date]:
-    """Batch dates on which a snapshot of the source came in whole: nothing in it was rejected, or all of that was mended."""
+    """Batch dates on which a snapshot of the source came in whole: nothing in it was rejected, or all of that was mended.
+
+    A file that could not be read yet may name whoever the others don't, so its batch is not whole before.
+    """
     whole: dict[date, bool] = {}
     files = platform.ledger.files(source=source, live_only=True)
     mended = {f.replay_of: f.rows_staged for f in files if f.replay_of is not None}
     for f in files:
-        if f.batch_date is not None and f.outcome is not None:
+        if f.batch_date is not None:
             clean = f.outcome in ("loaded", "empty", "duplicate") and f.rows_rejected <= mended.get(f.file_id, 0)
             whole[f.batch_date] = whole.get(f.batch_date, True) and clean
     return sorted(day for day, clean in whole.items() if clean)

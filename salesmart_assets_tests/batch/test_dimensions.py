@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from salesmart_assets.batch import dimensions, landing, staging
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
+from salesmart_assets.landing.faults import ObjectDenied
+from salesmart_assets.landing.zone import LandingZone
 from salesmart_assets_tests.batches import HEADER, Batches, load_pending, tables
 
 FIRST = date(2026, 8, 1)
@@ -159,6 +161,35 @@ def test_a_price_without_versions_is_the_newest_on_all_days(kept: str, tmp_path:
         assert [str(row["list_price"]) for row in tables(platform, ["fact_sales"])["fact_sales"]] == ["2.00"]
         day = FIRST + timedelta(2)
         assert deliver(batches, platform, day, "b", text(day, [(2, "tea", 2, None)])).facts["sale_dates_touched"] == []
+
+
+def test_nobody_leaves_while_a_part_of_the_snapshot_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a snapshot in two files of which one can't be read yet nobody is absent: who is in neither has left when both are read."""
+    contracts = tmp_path / "contracts"
+    contracts.mkdir()
+    told = {**yaml.safe_load(CONTRACT.read_text()), "delivery": "snapshot"}
+    (contracts / "products.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
+    batches = Batches(tmp_path / "home", {"archive": "never", "contracts": contracts})
+    with batches.platform() as platform:
+        deliver(batches, platform, FIRST, "a", text(FIRST, [(1, "soap", 1, None), (2, "tea", 1, None), (3, "oil", 1, None)]))
+        day = FIRST + timedelta(1)
+        batches.land(platform, text(day, [(2, "tea", 1, None)]), "products", day.isoformat(), "b.csv")
+        read = LandingZone.download_file
+
+        def refuse(zone: LandingZone, key: str, *rest: Any) -> str:
+            if key.endswith("b.csv"):
+                raise ObjectDenied("not yet")
+            return read(zone, key, *rest)
+
+        def deleted() -> list[int]:
+            return sorted(r["product_id"] for r in tables(platform, ["dim_product"])["dim_product"] if r["is_current"] and r["is_deleted"])
+
+        with monkeypatch.context() as denied:
+            denied.setattr(LandingZone, "download_file", refuse)
+            deliver(batches, platform, day, "a", text(day, [(1, "soap", 1, None)]))
+            assert deleted() == []
+        update(platform, day)
+        assert deleted() == [3]
 
 
 def test_a_changed_contract_builds_all_anew(batches: Batches, platform: Platform, tmp_path: Path) -> None:
