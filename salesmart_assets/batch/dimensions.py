@@ -68,7 +68,7 @@ def build_dimension(platform: Platform, name: str, run: Run) -> Report:
         before = platform.frame(old)
         engine.write(_built(platform, before, staged, table, contract, update, scope, complete), table, platform.lake.uri(name), folder)
         new = platform.lake.written(name, folder)
-        fresh = platform.session.createDataFrame([], engine.spark_schema(table))
+        fresh = engine.no_rows(platform.session, table)
         if new:
             paths = [f"{platform.lake.uri(name)}/{f.path}" for f in new]
             fresh = platform.session.read.schema(engine.spark_schema(table)).parquet(*paths)

@@ -20,11 +20,18 @@ def spark_schema(table: Table, *, partitions: bool = True) -> str:
     return ", ".join(f"`{c.name}` {c.type.spark}" for c in table.columns if partitions or c.name not in table.partition_by)
 
 
+def no_rows(spark: SparkSession, table: Table) -> DataFrame:
+    """A frame with the table's columns and no rows. The types go along with it: no server is asked what their names mean."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    return spark.createDataFrame([], schema=from_arrow_schema(table.arrow))
+
+
 def read(spark: SparkSession, snapshot: Snapshot, *, reads_delta: bool) -> DataFrame:
     """The rows of a snapshot's files, with the table's columns in order."""
     table = snapshot.table
     if not snapshot.files:
-        return spark.createDataFrame([], spark_schema(table))
+        return no_rows(spark, table)
     if reads_delta:
         frame = spark.read.format("delta").option("versionAsOf", str(snapshot.version)).load(snapshot.uri)
         for name in table.partition_by:
