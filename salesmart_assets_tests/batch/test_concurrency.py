@@ -6,11 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from salesmart_assets_tests.batches import HEADER, Batches, accounted, load_pending, tables
+from salesmart_assets.batch import marts
+from salesmart_assets.batch.reconcile import mart_reconciles_with_fact
+from salesmart_assets.batch.run import Run
+from salesmart_assets.contracts.tables import MARTS
+from salesmart_assets_tests.batches import HEADER, Batches, accounted, load, load_pending, tables
 
 DAYS = ("2026-08-01", "2026-08-02")
 
@@ -52,3 +58,35 @@ def test_two_processes_that_touch_the_same_sale_date(tmp_path: Path, database_ur
         assert {f.status for f in platform.ledger.files()} == {"I"}
         duplicates = {f.key.rsplit("/", 2)[-2]: f.rows_duplicate for f in platform.ledger.files()}
         assert duplicates == {"dt=2026-08-01": 20, "dt=2026-08-02": 0}
+
+
+def test_a_mart_between_the_steps_of_another_batch(tmp_path: Path) -> None:
+    """A batch whose mart is next while another has just made the fact of that month newer adds up both: nothing has to be tried again."""
+    batches = Batches(tmp_path / "home")
+    with batches.platform() as platform:
+        for day in DAYS:
+            batches.land(platform, f"{HEADER}\n1,121,bread,{day},1,2.50,2,5.00\n", "sales", day, "a.csv")
+        first, second = (date.fromisoformat(day) for day in DAYS)
+        load(platform, first, until="daily_customer_sales")
+        load(platform, second, until="fact_sales")
+        for mart in MARTS:
+            marts.build_mart(platform, mart, Run(first, uuid.uuid4().hex))
+        for mart in ("customer_mart", "sales_team_mart"):
+            assert mart_reconciles_with_fact(platform, mart, first).passed
+        assert sum(row["total_sales"] for row in tables(platform, ["sales_team_mart"])["sales_team_mart"]) == 10
+
+
+def test_a_check_between_the_steps_of_another_batch(tmp_path: Path) -> None:
+    """A check does not call wrong what another batch is about to recompute, and says that it is."""
+    batches = Batches(tmp_path / "home")
+    with batches.platform() as platform:
+        for day in DAYS:
+            batches.land(platform, f"{HEADER}\n1,121,bread,{day},1,2.50,2,5.00\n", "sales", day, "a.csv")
+        first, second = (date.fromisoformat(day) for day in DAYS)
+        load(platform, first)
+        load(platform, second, until="fact_sales")
+        found = mart_reconciles_with_fact(platform, "sales_team_mart", first)
+        assert (found.passed, found.sentence) == (
+            True,
+            "0 months: the mart adds up to 0.00, the fact to 0.00. 1 more are about to be recomputed.",
+        )
