@@ -26,13 +26,16 @@ def daily_report(context: AssetExecutionContext, platform: PlatformResource) -> 
     deps=["mart_publication"],
     group_name="reports",
     partitions_def=PARTITIONS,
-    kinds={"html"},
+    kinds={"html", "excel"},
     owners=[OWNER],
-    description="The month on one page, for each month whose marts changed: stores, sellers and their incentives, customers, teams.",
-    metadata={"grain": "one page per month"},
+    description=(
+        "The month on one page, for each month whose marts changed: stores, sellers and their incentives, customers, teams; and "
+        "beside it an Excel workbook, to be filtered and sorted."
+    ),
+    metadata={"grain": "one page and one workbook per month"},
 )
 def monthly_report(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
-    """Write the pages of the months that changed."""
+    """Write the pages and workbooks of the months that changed."""
     from salesmart_assets.batch import reporting
 
     return run_step(context, platform, reporting.write_monthly)

@@ -1,8 +1,10 @@
-"""Reports: one page for the batch's day, one for each month whose marts changed."""
+"""Reports: one page for the batch's day; for each month whose marts changed, one page and a workbook."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
 import polars as pl
@@ -10,47 +12,96 @@ import polars as pl
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.ledger import File
-from salesmart_assets.reports import daily, monthly
+from salesmart_assets.reports import daily, monthly, page
+from salesmart_assets.reports.workbook import monthly_workbook
 
 _DAY = "daily_report"
 _MONTH = "monthly_report"
+_MADE = re.compile(r"made \d{4}-\d\d-\d\d \d\d:\d\d UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a report is: the addresses of its page and, for a month, its workbook; and the preview of the page."""
+
+    page: str
+    preview: str
+    workbook: str = ""
 
 
 def write_daily(platform: Platform, run: Run) -> Report:
     """Write the page of the run's batch date, and of every other day whose page is stale."""
     todo = platform.ledger.pending(_DAY)
     days = sorted({item.slice for item in todo} | {run.batch_date.isoformat()})
-    written, preview = [], ""
-    for day in days:
-        page = daily.daily_report(
-            _frames(platform),
-            [_line(f) for f in platform.ledger.files(batch_date=date.fromisoformat(day))],
-            date.fromisoformat(day),
-            expiry_days=platform.settings.expiry_days,
-            currency=platform.settings.currency,
-            made_at=datetime.now(timezone.utc),
-        )
-        written.append(platform.lake.write_text(f"reports/daily/{day}.html", page.html))
-        preview = page.preview
+    stored = [store_daily(platform, date.fromisoformat(day)) for day in days]
     platform.ledger.clear(todo)
-    return Report(slices=tuple(days), facts={"pages": written, "preview": preview})
+    return Report(slices=tuple(days), facts={"pages": [item.page for item in stored], "preview": stored[-1].preview})
 
 
 def write_monthly(platform: Platform, run: Run) -> Report:
-    """Write the page of every month whose marts changed."""
+    """Write the page and the workbook of every month whose marts changed."""
     todo = platform.ledger.pending(_MONTH)
     months = sorted({item.slice for item in todo} | ({run.batch_date.replace(day=1).isoformat()} if run.rebuild else set()))
-    written, preview = [], ""
-    for month in months:
-        first = date.fromisoformat(month)
-        files = [f for f in platform.ledger.files() if f.batch_date is not None and f.batch_date.replace(day=1) == first]
-        page = monthly.monthly_report(
-            _frames(platform), [_line(f) for f in files], first, currency=platform.settings.currency, made_at=datetime.now(timezone.utc)
-        )
-        written.append(platform.lake.write_text(f"reports/monthly/{month[:7]}.html", page.html))
-        preview = page.preview
+    stored = [store_monthly(platform, date.fromisoformat(month)) for month in months]
     platform.ledger.clear(todo)
-    return Report(slices=tuple(months), facts={"pages": written, "preview": preview})
+    return Report(
+        slices=tuple(months),
+        facts={
+            "pages": [item.page for item in stored],
+            "workbooks": [item.workbook for item in stored],
+            "preview": stored[-1].preview if stored else "",
+        },
+    )
+
+
+def store_daily(platform: Platform, day: date) -> Stored:
+    """Make the page of a batch date from the tables as they are, and put it where reports live."""
+    # With the writer's lease no table moves between two looks, and of two pages of a day the later figures are on the last.
+    with platform.ledger.writer.hold(waiting=platform.say):
+        made = make_daily(platform, day)
+        return Stored(_store_page(platform, f"reports/daily/{day}.html", made), made.preview)
+
+
+def store_monthly(platform: Platform, month: date) -> Stored:
+    """Make the page and the workbook of a month, by its first day, and put them where reports live."""
+    name = f"{month:%Y-%m}"
+    with platform.ledger.writer.hold(waiting=platform.say):
+        made, book = make_monthly(platform, month, f"{name}.xlsx")
+        # The workbook first: the page's link never leads nowhere.
+        workbook = platform.lake.write_file(f"reports/monthly/{name}.xlsx", book)
+        return Stored(_store_page(platform, f"reports/monthly/{name}.html", made), made.preview, workbook)
+
+
+def make_daily(platform: Platform, day: date) -> page.Report:
+    """The page of a batch date, from the tables as they are."""
+    return daily.daily_report(
+        _frames(platform),
+        [_line(f) for f in platform.ledger.files(batch_date=day)],
+        day,
+        expiry_days=platform.settings.expiry_days,
+        currency=platform.settings.currency,
+        made_at=datetime.now(timezone.utc),
+    )
+
+
+def make_monthly(platform: Platform, month: date, workbook: str) -> tuple[page.Report, bytes]:
+    """The page of a month, by its first day, from the tables as they are; and the workbook that it links to by that name."""
+    currency = platform.settings.currency
+    files = [_line(f) for f in platform.ledger.files() if f.batch_date is not None and f.batch_date.replace(day=1) == month]
+    made = monthly.monthly_report(_frames(platform), files, month, currency=currency, made_at=datetime.now(timezone.utc), workbook=workbook)
+    return made, monthly_workbook(_frames(platform), month, currency=currency)
+
+
+def _store_page(platform: Platform, path: str, made: page.Report) -> str:
+    """Write a page, unless the one that is there says the same: then that stays, with the time at which it was made."""
+    before = platform.lake.read_file(path)
+    if before is not None and _undated(before.decode("utf-8", "replace")) == _undated(made.html):
+        return f"{platform.lake.root}/{path}"
+    return platform.lake.write_file(path, made.html.encode())
+
+
+def _undated(html: str) -> str:
+    return _MADE.sub("", html, count=1)
 
 
 def _frames(platform: Platform) -> Callable[[str], pl.LazyFrame]:

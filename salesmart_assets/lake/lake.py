@@ -181,17 +181,25 @@ class Lake:
         """The Parquet files that an engine left in a fresh folder of a table."""
         return find_new(self.filesystem, self.path(name), folder, self.tables[name])
 
-    def write_text(self, path: str, text: str) -> str:
-        """Write a text file below the root, whole or not at all; returns its address."""
+    def read_file(self, path: str) -> bytes | None:
+        """What a file below the root holds; None where there is none."""
+        target = f"{self.root.removeprefix('s3://')}/{path}"
+        if self.filesystem.get_file_info(target).type != pafs.FileType.File:
+            return None
+        with self.filesystem.open_input_stream(target) as handle:
+            return bytes(handle.read())
+
+    def write_file(self, path: str, content: bytes) -> str:
+        """Write a file below the root, whole or not at all; returns its address."""
         target = f"{self.root.removeprefix('s3://')}/{path}"
         if isinstance(self.filesystem, pafs.LocalFileSystem):
             Path(target).parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(f"{target}.{uuid.uuid4().hex}.tmp")
-            scratch.write_text(text, "utf-8")
+            scratch.write_bytes(content)
             scratch.replace(target)
         else:
             with self.filesystem.open_output_stream(target) as handle:
-                handle.write(text.encode())
+                handle.write(content)
         return f"{self.root}/{path}"
 
 

@@ -109,10 +109,13 @@ class TopCustomer:
     coupon_percent: int
 
 
-def monthly_report(frames: Frames, files: Sequence[FileLine], month: date, *, currency: str, made_at: datetime) -> Report:
+def monthly_report(
+    frames: Frames, files: Sequence[FileLine], month: date, *, currency: str, made_at: datetime, workbook: str = ""
+) -> Report:
     """The report of the month in which the day `month` lies, as its figures are now.
 
-    `files` are the files whose batch date lies in the month. `made_at` in UTC.
+    `files` are the files whose batch date lies in the month. `made_at` in UTC. `workbook` is the name of the Excel workbook
+    beside the page, which the page then links to.
     """
     month = first_of_month(month)
     last_day = next_month(month) - timedelta(days=1)
@@ -130,6 +133,7 @@ def monthly_report(frames: Frames, files: Sequence[FileLine], month: date, *, cu
             "month": f"{month:%Y-%m}",
             "month_before": f"{month_before(month):%Y-%m}",
             "made_at": made_at,
+            "workbook": workbook,
             "latest": latest_sale_date(frames),
             "totals": totals,
             "by_day": by_day,

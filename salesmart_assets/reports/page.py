@@ -85,8 +85,16 @@ def money(value: Decimal, currency: str = "") -> str:
     '−€2.00'
     """
     amount = value.quantize(_CENT, context=_EXACT)
-    space = "\N{NO-BREAK SPACE}" if currency and (currency[-1].isalnum() or currency[-1] == ".") else ""
-    return f"{_MINUS if amount < 0 else ''}{currency}{space}{amount.copy_abs():,.2f}"
+    return f"{_MINUS if amount < 0 else ''}{currency_sign(currency)}{amount.copy_abs():,.2f}"
+
+
+def currency_sign(currency: str) -> str:
+    r"""What stands in front of an amount: a sign close to it, letters with a space.
+
+    >>> currency_sign("€"), currency_sign("CHF")
+    ('€', 'CHF\xa0')
+    """
+    return f"{currency}\N{NO-BREAK SPACE}" if currency and (currency[-1].isalnum() or currency[-1] == ".") else currency
 
 
 def change(value: Decimal, before: Decimal | None) -> str | None:
@@ -145,9 +153,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]], nume
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def printable(text: str) -> str:
+    """A text without the signs that neither a page nor a workbook can hold: control codes of broken files."""
+    return _CONTROLS.sub("", text)
+
+
 def _printable(value: Any) -> Any:
-    """Signs that a page can't hold (control codes of broken files) are left out."""
-    return _CONTROLS.sub("", value) if type(value) is str else value
+    return printable(value) if type(value) is str else value
 
 
 _PAGES = Environment(
