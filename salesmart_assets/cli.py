@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import sys
@@ -70,6 +71,20 @@ class _DateOrMonth(click.ParamType[tuple[date, date]]):
         except (ValueError, click.BadParameter):
             return self.fail(f"{value!r} is no date and no month: write it as YYYY-MM-DD or YYYY-MM.", param, ctx)
         return day, day
+
+
+class _Month(click.ParamType[date]):
+    """A month, as its first day."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(f"{value}-01") if re.fullmatch(r"\d{4}-\d{2}", value) else self.fail("")
+        except (ValueError, click.BadParameter):
+            return self.fail(f"{value!r} is no month: write it as YYYY-MM.", param, ctx)
 
 
 DATE = _Date()
@@ -389,6 +404,75 @@ def replay(file: Path | None, out: Path | None, source: str | None, batch_date: 
             click.echo(
                 f"{taken.rows} rows landed. Load them with `salesmart run`." if taken.rows else "There was no row to take back.", err=True
             )
+
+
+@cli.command(
+    epilog="""\b
+    salesmart report --month 2026-08 --open               the month, in the browser
+    salesmart report --month 2026-08 --out august.xlsx    only its Excel workbook
+    salesmart report --date 2026-08-01                    the day"""
+)
+@click.option("--date", "day", type=DATE, help="The daily report of this batch date.")
+@click.option("--month", type=_Month(), metavar="MONTH", help="The monthly report of a month such as 2026-08, with its Excel workbook.")
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it here instead; a month's workbook goes beside it, or is all that is written if FILE ends in .xlsx.",
+)
+def report(day: date | None, month: date | None, show: bool, out: Path | None) -> None:
+    """Make a report anew from the tables as they are, and print its address. Nothing is loaded."""
+    if (day is None) == (month is None):
+        raise UsageError("Name the report: --date YYYY-MM-DD for a day's, or --month YYYY-MM for a month's.")
+    workbook_only = out is not None and out.suffix.lower() == ".xlsx"
+    if workbook_only and day is not None:
+        raise UsageError("A day has no workbook: give --out a name that ends in .html, or ask for its --month.")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise UsageError(f"{out.absolute().parent} is no folder: nothing was written.")
+    from salesmart_assets.batch import reporting
+    from salesmart_assets.batch.platform import Platform
+
+    workbook = ""
+    with Platform(Settings.load(), say=_say) as platform:
+        if day is not None:
+            reporting.refuse_empty_day(platform, day)
+            address = reporting.store_daily(platform, day).page if out is None else str(out.absolute())
+            if out is not None:
+                with _whole(out) as target:
+                    target.write(reporting.make_daily(platform, day).html.encode())
+        elif month is not None:
+            reporting.refuse_empty_month(platform, month)
+            if out is None:
+                stored = reporting.store_monthly(platform, month)
+                address, workbook = stored.page, stored.workbook
+            else:
+                book = out.with_suffix(out.suffix if workbook_only else ".xlsx")
+                made, content = reporting.make_monthly(platform, month, book.name)
+                with _whole(book) as target:
+                    target.write(content)
+                address = str(out.absolute())
+                if not workbook_only:
+                    workbook = str(book.absolute())
+                    with _whole(out) as target:
+                        target.write(made.html.encode())
+    click.echo(address)
+    if workbook:
+        click.echo(f"Excel workbook: {workbook}", err=True)
+    if show:
+        _open(address)
+
+
+def _open(address: str) -> None:
+    """Show a file in the browser, or say why that can't be done here: its address is printed in any case."""
+    import webbrowser
+
+    # Without a screen, Python would put a browser for text terminals in front of whoever asked.
+    blind = sys.platform == "linux" and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    if address.startswith("s3://"):
+        click.echo("A browser can't open an address on S3: write the report to a file with --out FILE, and open that.", err=True)
+    elif blind or not webbrowser.open(Path(address).as_uri()):
+        click.echo("There is no browser here: open the address above where there is one.", err=True)
 
 
 @cli.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
@@ -11,12 +11,14 @@ import polars as pl
 
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
+from salesmart_assets.errors import UsageError
 from salesmart_assets.ledger import File
 from salesmart_assets.reports import daily, monthly, page
 from salesmart_assets.reports.workbook import monthly_workbook
 
 _DAY = "daily_report"
 _MONTH = "monthly_report"
+_NAMED = 5
 _MADE = re.compile(r"made \d{4}-\d\d-\d\d \d\d:\d\d UTC")
 
 
@@ -56,7 +58,7 @@ def write_monthly(platform: Platform, run: Run) -> Report:
 
 def store_daily(platform: Platform, day: date) -> Stored:
     """Make the page of a batch date from the tables as they are, and put it where reports live."""
-    # With the writer's lease no table moves between two looks, and of two pages of a day the later figures are on the last.
+    # Under the writer's lease no table moves between two looks, and of two pages of a day the one with later figures stays.
     with platform.ledger.writer.hold(waiting=platform.say):
         made = make_daily(platform, day)
         return Stored(_store_page(platform, f"reports/daily/{day}.html", made), made.preview)
@@ -72,24 +74,56 @@ def store_monthly(platform: Platform, month: date) -> Stored:
         return Stored(_store_page(platform, f"reports/monthly/{name}.html", made), made.preview, workbook)
 
 
+def refuse_empty_day(platform: Platform, day: date) -> None:
+    """Raise `UsageError` for a batch date without sales; it names the batches that brought sales of that day, if any did."""
+    staged = {(file.value("sales_date"), file.value("batch_date")) for file in platform.lake.snapshot("stg_sales").files if file.rows}
+    batches = sorted({batch for _, batch in staged if batch})
+    if day.isoformat() in batches:
+        return
+    brought = sorted({batch for sold, batch in staged if sold == day.isoformat() and batch})
+    if brought:
+        raise UsageError(f"No sales came on {day}. Those of that day came with the batch of {_some(brought)}: ask for its report.")
+    raise UsageError(f"No sales came on {day}. {_known('Batches with sales', batches)}")
+
+
+def refuse_empty_month(platform: Platform, month: date) -> None:
+    """Raise `UsageError` for a month, by its first day, without sales."""
+    snapshot = platform.lake.snapshot("sales_team_mart")
+    months = sorted({name[:7] for file in snapshot.files if file.rows and (name := file.value("sales_month"))})
+    if f"{month:%Y-%m}" not in months:
+        raise UsageError(f"There are no sales in {month:%Y-%m}. {_known('Months with sales', months)}")
+
+
+def _known(what: str, names: Sequence[str]) -> str:
+    return f"{what}: {_some(names)}." if names else "Nothing is loaded yet: `salesmart run` loads what is pending."
+
+
+def _some(names: Sequence[str]) -> str:
+    """The latest few of many names."""
+    latest = ", ".join(names[-_NAMED:])
+    return f"{latest}, and {len(names) - _NAMED} earlier" if len(names) > _NAMED else latest
+
+
 def make_daily(platform: Platform, day: date) -> page.Report:
     """The page of a batch date, from the tables as they are."""
-    return daily.daily_report(
-        _frames(platform),
-        [_line(f) for f in platform.ledger.files(batch_date=day)],
-        day,
-        expiry_days=platform.settings.expiry_days,
-        currency=platform.settings.currency,
-        made_at=datetime.now(timezone.utc),
-    )
+    with platform.ledger.writer.hold(waiting=platform.say):
+        return daily.daily_report(
+            _frames(platform),
+            [_line(f) for f in platform.ledger.files(batch_date=day)],
+            day,
+            expiry_days=platform.settings.expiry_days,
+            currency=platform.settings.currency,
+            made_at=datetime.now(timezone.utc),
+        )
 
 
 def make_monthly(platform: Platform, month: date, workbook: str) -> tuple[page.Report, bytes]:
     """The page of a month, by its first day, from the tables as they are; and the workbook that it links to by that name."""
-    currency = platform.settings.currency
-    files = [_line(f) for f in platform.ledger.files() if f.batch_date is not None and f.batch_date.replace(day=1) == month]
-    made = monthly.monthly_report(_frames(platform), files, month, currency=currency, made_at=datetime.now(timezone.utc), workbook=workbook)
-    return made, monthly_workbook(_frames(platform), month, currency=currency)
+    currency, now = platform.settings.currency, datetime.now(timezone.utc)
+    with platform.ledger.writer.hold(waiting=platform.say):
+        files = [_line(f) for f in platform.ledger.files() if f.batch_date is not None and f.batch_date.replace(day=1) == month]
+        made = monthly.monthly_report(_frames(platform), files, month, currency=currency, made_at=now, workbook=workbook)
+        return made, monthly_workbook(_frames(platform), month, currency=currency)
 
 
 def _store_page(platform: Platform, path: str, made: page.Report) -> str:

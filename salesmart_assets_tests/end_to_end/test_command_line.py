@@ -38,6 +38,12 @@ from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
         (("generate", "--out", "somewhere", "--size", "much"), {}, "much"),
         (("generate", "--out", "/proc/none", "--rows", "10"), {}, "/proc/none"),
         (("status",), {"SALESMART_HOME": "/proc/none"}, "/proc/none"),
+        (("report",), {}, "--month YYYY-MM"),
+        (("report", "--date", "2026-08-01"), {}, "No sales came on 2026-08-01. Nothing is loaded yet"),
+        (("report", "--month", "2026-08"), {}, "no sales in 2026-08"),
+        (("report", "--month", "2026-8"), {}, "2026-8"),
+        (("report", "--date", "2026-08-01", "--out", "day.xlsx"), {}, "no workbook"),
+        (("report", "--month", "2026-08", "--out", "no/such/folder/a.html"), {}, "no/such/folder"),
         (("landing", "get", "landing/sales/dt=2026-01-01/none.csv"), {}, "none.csv"),
     ],
 )
