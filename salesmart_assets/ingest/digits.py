@@ -42,7 +42,7 @@ class Plain:
         scale = target.scale if pa.types.is_decimal(target) else 0
         edges, data = bytes_of(texts)
         signs = fractions > 0
-        uniform = scale > 0 and bool((fractions == scale).all()) and int(np.diff(edges).max(initial=0)) <= MAX_DIGITS
+        uniform = 0 < scale < MAX_DIGITS and bool((fractions == scale).all()) and int(np.diff(edges).max(initial=0)) <= MAX_DIGITS
         if uniform:
             # A zero takes the sign's place, which is the same in all as seen from the end: dividing there takes it out again.
             data = data.copy()
