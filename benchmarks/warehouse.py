@@ -1,9 +1,11 @@
 """What the warehouse costs: day by day, a large dimension that changes a little, and the fact beside a DuckDB script.
 
-    python -m benchmarks.warehouse [--case days|customers|fact] [--rows N] [--fact-rows N] [--customers N] [--days N] [--rounds N]
+    python -m benchmarks.warehouse [--case days|months|customers|fact] [--rows N] [--fact-rows N] [--customers N] [--days N] [--rounds N]
 
 - `days`: a month of generated days, loaded one after the other. Staging and fact of the last days must not cost more than those
-  of the first, and the marts no more than their month.
+  of the first.
+- `months`: three months of smaller days. A mart costs what its month holds, whatever was before: the last days of each month cost
+  the same.
 - `customers`: a dimension of many customers of whom one in a hundred changes each day; beside building it anew.
 - `fact`: one day of sales becomes the fact; beside a script for DuckDB that makes the same rows of the same files.
 
@@ -36,6 +38,8 @@ FIRST = date(2026, 3, 1)
 RESULTS = Path(__file__).with_name("results") / "warehouse.md"
 _SOURCES = ("sales", "customers", "stores", "products", "sales_team")
 _ROLES = ("customer", "store", "product", "sales_person")
+_STEPS = ("staging", "dimensions", "fact", "rollups", "marts", "publication")
+_MONTHS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -162,13 +166,31 @@ def measure_days(chosen: argparse.Namespace) -> str:
     # The first day brings every member and warms everything up: it is no yardstick for the others.
     first, last = found[1 : few + 1], found[-few:]
     lines = [f"| step | day 1 | days 2 to {few + 1} | last {few} days | ratio, CPU | ratio, wall |", "|---|---|---|---|---|---|"]
-    for name in ("staging", "dimensions", "fact", "rollups", "marts", "publication"):
+    for name in _STEPS:
         cpu = [statistics.median(day["cpu"][name] for day in part) for part in (first, last)]
         wall = [statistics.median(day["wall"][name] for day in part) for part in (first, last)]
         ratios = f"{cpu[1] / cpu[0]:.2f} | {wall[1] / wall[0]:.2f}"
         lines.append(f"| {name} | {found[0]['cpu'][name]:.2f} s | {cpu[0]:.2f} s | {cpu[1]:.2f} s | {ratios} |")
     told = f"{len(found)} days of {chosen.rows:,} sold lines, loaded one after the other. CPU seconds of a day, medians."
     return "\n".join(["## Day by day", "", told, "", *lines, ""])
+
+
+def measure_months(chosen: argparse.Namespace) -> str:
+    """Some months, at their ends."""
+    rows = max(chosen.rows // 10, 100)
+    first, months = FIRST, []
+    for _ in range(_MONTHS):
+        after = (first + timedelta(31)).replace(day=1)
+        months.append(range((first - FIRST).days, (after - FIRST).days))
+        first = after
+    with tempfile.TemporaryDirectory(prefix="salesmart-bench-") as home:
+        found = _child("days", home, str(rows), str(months[-1].stop))["days"]
+    lines = [f"| step | {' | '.join(f'month {n + 1}' for n in range(_MONTHS))} | last by first |", "|---" * (_MONTHS + 2) + "|"]
+    for name in _STEPS:
+        cpu = [statistics.median(found[day]["cpu"][name] for day in month[-5:]) for month in months]
+        lines.append(f"| {name} | {' | '.join(f'{seconds:.2f} s' for seconds in cpu)} | {cpu[-1] / cpu[0]:.2f} |")
+    told = f"{len(found)} days of {rows:,} sold lines. CPU seconds of a day, medians of the last five days of each month."
+    return "\n".join(["## Month by month", "", told, "", *lines, ""])
 
 
 def _write_customers(home: str, day: date, members: Sequence[int], word: str) -> None:
@@ -380,7 +402,12 @@ def measure_fact(chosen: argparse.Namespace) -> str:
     return "\n".join(["## The fact", "", told, "", *lines, ""])
 
 
-CASES: dict[str, Callable[[argparse.Namespace], str]] = {"days": measure_days, "customers": measure_customers, "fact": measure_fact}
+CASES: dict[str, Callable[[argparse.Namespace], str]] = {
+    "days": measure_days,
+    "months": measure_months,
+    "customers": measure_customers,
+    "fact": measure_fact,
+}
 CHILDREN: dict[str, Callable[..., dict[str, Any]]] = {
     "days": _days_child,
     "customers": _customers_child,

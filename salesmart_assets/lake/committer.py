@@ -22,6 +22,7 @@ from deltalake.transaction import AddAction
 
 from salesmart_assets.errors import AuditFailed, CommitConflict, OutcomeUnknown
 from salesmart_assets.lake.files import NewFile
+from salesmart_assets.lake.log import DeltaLog
 from salesmart_assets.lake.snapshot import DataFile, Snapshot
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ class Commit:
 class Committer:
     """Commits to one table."""
 
-    def __init__(self, uri: str, storage: dict[str, str]) -> None:
-        self._uri = uri
-        self._storage = storage
+    def __init__(self, log: DeltaLog) -> None:
+        self._log = log
 
     def commit(
         self,
@@ -74,7 +74,20 @@ class Committer:
                     raise AuditFailed(f"{table.name}: the file {item.path} lies outside the slices that this commit may touch.")
         if len({f.path for f in add}) != len(add):
             raise AuditFailed(f"{table.name}: the same file would be added twice.")
-        handle = DeltaTable(self._uri, storage_options=self._storage or None)
+        with self._log.latest() as handle:
+            return self._commit(handle, base, add, remove, run_id, lease, notes)
+
+    def _commit(
+        self,
+        handle: DeltaTable,
+        base: Snapshot,
+        add: Sequence[NewFile],
+        remove: Sequence[DataFile],
+        run_id: str,
+        lease: Lease | None,
+        notes: Mapping[str, str] | None,
+    ) -> Commit:
+        table = base.table
         if handle.version() != base.version:
             raise CommitConflict(f"{table.name} is at version {handle.version()}, this was computed from {base.version}.")
         target = base.version + 1
@@ -109,12 +122,11 @@ class Committer:
 
     def _contains(self, version: int, add: Iterable[NewFile]) -> bool:
         """Whether that version exists and shows these files: tells what became of a commit whose answer was lost."""
-        handle = DeltaTable(self._uri, storage_options=self._storage or None)
-        if handle.version() < version:
+        try:
+            paths = self._log.at(version).actions["path"]
+        except DeltaError:
             return False
-        handle.load_as_version(version)
-        paths = {unquote(uri) for uri in handle.file_uris()}
-        return all(any(path.endswith(f.path) for path in paths) for f in add)
+        return {f.path for f in add} <= {unquote(path) for path in paths}
 
 
 def retrying(attempt: Callable[[], Commit], tries: int = 20) -> Commit:

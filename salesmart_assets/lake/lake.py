@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +19,7 @@ from salesmart_assets.contracts import Table, Tables
 from salesmart_assets.errors import Permanent, Unreachable
 from salesmart_assets.lake.committer import Committer
 from salesmart_assets.lake.files import NewFile, find_new
+from salesmart_assets.lake.log import DeltaLog
 from salesmart_assets.lake.snapshot import DataFile, Snapshot
 from salesmart_assets.settings import Settings
 
@@ -43,6 +44,7 @@ class Lake:
     tables: Tables
     filesystem: pafs.FileSystem
     storage: dict[str, str]
+    _logs: dict[str, DeltaLog] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def open(cls, settings: Settings, tables: Tables) -> Lake:
@@ -105,24 +107,23 @@ class Lake:
             raise Unreachable(
                 f"The lake at {self.root} does not answer: {_first_line(error)}. Check SALESMART_LAKE and the S3 settings."
             ) from None
-        present = {field.name: field for field in handle.schema().fields}
-        for field in wanted.fields:
-            if field.name in present and present[field.name].type != field.type:
+        present = {item.name: item for item in handle.schema().fields}
+        for item in wanted.fields:
+            if item.name in present and present[item.name].type != item.type:
                 raise Permanent(
-                    f"{table.name}.{field.name} is {present[field.name].type} in the lake, but {field.type} by its contract: "
+                    f"{table.name}.{item.name} is {present[item.name].type} in the lake, but {item.type} by its contract: "
                     "types of stored columns can't change. Give the column a new name, or start a new lake and load the files again."
                 )
-        missing = [field for field in wanted.fields if field.name not in present]
+        missing = [item for item in wanted.fields if item.name not in present]
         if missing:
             handle.alter.add_columns(missing)
 
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:
         """The files of a table at a version; the newest one by default."""
-        table = self.tables[name]
-        handle = DeltaTable(self.uri(name), version=version, storage_options=self.storage or None)
-        actions = pl.DataFrame(handle.get_add_actions(flatten=True))
+        table, log = self.tables[name], self._log(name)
+        found = log.newest() if version is None else log.at(version)
         files = []
-        for row in actions.iter_rows(named=True):
+        for row in found.actions.iter_rows(named=True):
             partition = tuple((c, None if row[f"partition.{c}"] is None else str(row[f"partition.{c}"])) for c in table.partition_by)
             modified = row["modification_time"]
             files.append(
@@ -130,7 +131,7 @@ class Lake:
                     unquote(row["path"]), partition, row["num_records"], row["size_bytes"], modified if isinstance(modified, int) else 0
                 )
             )
-        return Snapshot(table, self.uri(name), handle.version(), tuple(sorted(files, key=lambda f: f.path)), self.storage)
+        return Snapshot(table, self.uri(name), found.number, tuple(sorted(files, key=lambda f: f.path)), self.storage)
 
     def earlier(self, name: str, version: int) -> Snapshot | None:
         """The files of a table at an earlier version; None where its log is no longer there."""
@@ -141,8 +142,7 @@ class Lake:
 
     def bounds(self, snapshot: Snapshot, column: str) -> dict[str, Bounds | None]:
         """The least and greatest value of an integer or date column in each file, by path; None where a file does not tell."""
-        handle = DeltaTable(snapshot.uri, version=snapshot.version, storage_options=self.storage or None)
-        actions = pl.DataFrame(handle.get_add_actions(flatten=True))
+        actions = self._log(snapshot.table.name).at(snapshot.version).actions
         named = {"low": f"min.{column}", "high": f"max.{column}", "nulls": f"null_count.{column}"}
         told = [pl.col(c).alias(n) if c in actions.columns else pl.lit(None).alias(n) for n, c in named.items()]
         wanted = {f.path for f in snapshot.files}
@@ -155,9 +155,11 @@ class Lake:
 
     def notes(self, snapshot: Snapshot) -> dict[str, Any]:
         """What was noted with the commit that made a snapshot's version; empty where its log is no longer there."""
-        handle = DeltaTable(snapshot.uri, version=snapshot.version, storage_options=self.storage or None)
-        latest = next(iter(handle.history(1)), {})
-        return latest if latest.get("version") == snapshot.version else {}
+        return self._log(snapshot.table.name).notes(snapshot.version)
+
+    def _log(self, name: str) -> DeltaLog:
+        # `setdefault` is one step also among threads: all of them get the same log.
+        return self._logs.setdefault(name, DeltaLog(self.uri(name), self.storage, self.filesystem))
 
     def uncommitted(self, name: str, new: Sequence[NewFile]) -> Snapshot:
         """Finished files that are in no version of a table yet, to be looked at as if they were."""
@@ -166,7 +168,7 @@ class Lake:
 
     def committer(self, name: str) -> Committer:
         """The committer of a table."""
-        return Committer(self.uri(name), self.storage)
+        return Committer(self._log(name))
 
     def fresh(self) -> str:
         """A name for a folder that nobody has written to."""

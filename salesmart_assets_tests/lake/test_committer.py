@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake.exceptions import DeltaError
 
 from salesmart_assets.contracts import build_tables, load_contracts
 from salesmart_assets.errors import AuditFailed, CommitConflict, LeaseLost
@@ -107,3 +108,30 @@ def test_older_versions_can_be_read(lake: Lake) -> None:
     for number in range(3):
         commit(lake, lake.snapshot(NAME), written(lake, DAY, [number + 10]), {DAY})
     assert [row["customer_id"] for row in lake.snapshot(NAME, first.version).read().to_pylist()] == [1]
+
+
+def test_each_look_sees_what_others_committed(lake: Lake, tmp_path: Path) -> None:
+    """A lake that has looked at a table before sees another process's commits, and its files as delta-rs tells them anew."""
+    another = Lake.open(Settings.load(home=tmp_path), lake.tables)
+    seen = []
+    for number in range(3):
+        base = another.snapshot(NAME)
+        assert lake.snapshot(NAME) == base
+        commit(lake if number == 1 else another, base, written(lake, DAY, [number]), {DAY})
+        assert lake.snapshot(NAME) == Lake.open(Settings.load(home=tmp_path), lake.tables).snapshot(NAME)
+        seen.append(customers(lake))
+    assert seen == [[0], [1], [2]]
+    assert lake.snapshot(NAME, version=1).read()["customer_id"].to_pylist() == [0]
+    assert customers(lake) == [2]
+
+
+def test_a_table_that_cannot_be_had_for_a_while_is_seen_again(lake: Lake) -> None:
+    """A look that fails spoils none of those after it."""
+    commit(lake, lake.snapshot(NAME), written(lake, DAY, [1]), {DAY})
+    log = Path(lake.uri(NAME)) / "_delta_log"
+    taken = log.with_name("_delta_log_taken")
+    log.rename(taken)
+    with pytest.raises(DeltaError):
+        lake.snapshot(NAME)
+    taken.rename(log)
+    assert customers(lake) == [1]
