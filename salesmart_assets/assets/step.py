@@ -98,7 +98,7 @@ def run_step(
     A fault that may pass is tried again after a pause; for any other the step fails at once, with the cause and the cure
     as the first line that people see.
     """
-    run = Run(date.fromisoformat(context.partition_key), context.run_id, rebuild=context.run_tags.get(TAKE_TAG) != PENDING)
+    run = Run(date.fromisoformat(context.partition_key), context.run.run_id, rebuild=context.run.tags.get(TAKE_TAG) != PENDING)
     started = monotonic()
     name = context.asset_key.to_user_string()
     emit(StepEvent(name, context.partition_key))
