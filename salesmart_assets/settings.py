@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -110,6 +112,12 @@ class Settings(BaseSettings):
     coupon_secret: SecretStr | None = Field(None, description="Secret of the coupon codes. Empty: one is made and kept in HOME.")
     expiry_days: int = Field(30, ge=0, description="The daily report and a check tell of products that expire within so many days.")
     currency: str = Field("", description="Currency sign shown in reports, such as € or ₹.", max_length=8)
+    report_time: str = Field(
+        "07:00", description="When reports are made by schedule: the daily one of the day before, on the first the monthly one, too."
+    )
+    report_timezone: str = Field(
+        "UTC", description="Time zone of that hour, and of what is the day before; an IANA name such as Europe/Berlin."
+    )
     port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's UI in `salesmart dev`, on 127.0.0.1.")
     s3_local_url: str | None = Field(None, description="A running local endpoint of this HOME; `salesmart dev` sets it for its processes.")
     s3_port: int = Field(9878, ge=1, le=65535, description="Port of the local S3 endpoint in `salesmart dev`.")
@@ -118,6 +126,23 @@ class Settings(BaseSettings):
     @classmethod
     def _from_json(cls, value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("report_time")
+    @classmethod
+    def _an_hour(cls, value: str) -> str:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+            raise ValueError(f"{value!r} is no time of day, write it as HH:MM, such as 07:00")
+        return value
+
+    @field_validator("report_timezone")
+    @classmethod
+    def _a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            # A folder of the zones' files, or a path out of it, is no zone either.
+            raise ValueError(f"{value!r} is no time zone, give an IANA name such as Europe/Berlin or UTC") from None
+        return value
 
     @field_validator("s3_endpoint_url")
     @classmethod

@@ -14,3 +14,17 @@ load_batch = define_asset_job(
     # One process: steps share the engine's session, and a JVM or Sail is started once, not once per step.
     executor_def=in_process_executor,
 )
+
+make_daily_report = define_asset_job(
+    "make_daily_report",
+    selection=AssetSelection.assets("daily_report"),
+    description="Make the daily report of a batch date anew from the tables as they are. Nothing is loaded.",
+    executor_def=in_process_executor,
+)
+
+make_monthly_report = define_asset_job(
+    "make_monthly_report",
+    selection=AssetSelection.assets("monthly_report"),
+    description="Make the page and the workbook of a batch date's month anew from the tables as they are. Nothing is loaded.",
+    executor_def=in_process_executor,
+)

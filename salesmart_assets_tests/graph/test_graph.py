@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dagster import Definitions
+from dagster import Definitions, ScheduleDefinition
 
 from salesmart_assets.definitions import defs
 
@@ -29,13 +29,18 @@ def described() -> dict[str, object]:
     return {
         "assets": assets,
         "jobs": sorted(job.name for job in defs.jobs or () if hasattr(job, "name")),
+        "schedules": {
+            s.name: {"job": s.job_name, "cron": s.cron_schedule, "status": s.default_status.value}
+            for s in defs.schedules or ()
+            if isinstance(s, ScheduleDefinition)
+        },
         "sensors": sorted(sensor.name for sensor in defs.sensors or ()),
         "resources": sorted(defs.resources or ()),
     }
 
 
 def test_the_graph_is_as_it_was_agreed() -> None:
-    """Asset keys, groups, dependencies, partitions and checks are those of the snapshot."""
+    """Asset keys, groups, dependencies, partitions, checks, jobs, schedules and sensors are those of the snapshot."""
     assert described() == json.loads(SNAPSHOT.read_text("utf-8")), f"The graph changed. If that is meant, write the snapshot anew: {UPDATE}"
 
 
