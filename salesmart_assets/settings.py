@@ -16,12 +16,27 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from salesmart_assets.errors import UsageError
 
 PREFIX = "SALESMART_"
+RATE_DECIMALS = 8
+"""Most decimal places of an incentive's rate."""
+_SECRET_LENGTH = 16
+
+
+def _first_day(value: Any) -> Any:
+    """The first day of a month that is given as `2026-07` or by that day. A policy holds for whole months."""
+    month = re.fullmatch(r"(\d{4}-\d\d)(-01)?", str(value))
+    if month is None:
+        raise ValueError(f"{value} is no month: write it as 2026-07")
+    return f"{month[1]}-01"
+
+
+Month = Annotated[date, BeforeValidator(_first_day)]
+"""A month, by its first day."""
 
 
 class IncentivePolicy(BaseModel):
@@ -32,8 +47,8 @@ class IncentivePolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    from_month: date = date(1970, 1, 1)
-    rate: Decimal = Field(Decimal("0.01"), ge=0, le=1)
+    from_month: Month = date(1970, 1, 1)
+    rate: Decimal = Field(Decimal("0.01"), ge=0, le=1, decimal_places=RATE_DECIMALS)
     top: int = Field(1, ge=1)
     ties: Literal["all", "split", "none"] = "all"
 
@@ -43,7 +58,7 @@ class CouponPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    from_month: date = date(1970, 1, 1)
+    from_month: Month = date(1970, 1, 1)
     loyal_percent: int = Field(10, ge=0, le=100)
     regular_percent: int = Field(7, ge=0, le=100)
     occasional_percent: int = Field(5, ge=0, le=100)
@@ -109,7 +124,9 @@ class Settings(BaseSettings):
     coupon: Annotated[tuple[CouponPolicy, ...], NoDecode] = Field(
         (CouponPolicy(),), description="Coupon policies, a JSON list; each holds from its from_month on (percent by segment, valid_days)."
     )
-    coupon_secret: SecretStr | None = Field(None, description="Secret of the coupon codes. Empty: one is made and kept in HOME.")
+    coupon_secret: SecretStr | None = Field(
+        None, description="Secret of the coupon codes, of 16 signs or more. Empty: one is made and kept in HOME."
+    )
     expiry_days: int = Field(30, ge=0, description="The daily report and a check tell of products that expire within so many days.")
     currency: str = Field("", description="Currency sign shown in reports, such as € or ₹.", max_length=8)
     report_time: str = Field(
@@ -125,7 +142,29 @@ class Settings(BaseSettings):
     @field_validator("incentive", "coupon", mode="before")
     @classmethod
     def _from_json(cls, value: Any) -> Any:
-        return json.loads(value) if isinstance(value, str) else value
+        try:
+            found = json.loads(value, parse_float=Decimal) if isinstance(value, str) else value
+        except json.JSONDecodeError as error:
+            raise ValueError(f"it takes a JSON list, and this is none ({error})") from None
+        if not isinstance(found, (list, tuple)):
+            raise ValueError('it takes a JSON list, such as [{"from_month": "2026-07"}]')  # noqa: TRY004 - pydantic tells of a ValueError, not of a TypeError
+        return found
+
+    @field_validator("incentive", "coupon")
+    @classmethod
+    def _one_a_month(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        months = [policy.from_month for policy in value]
+        twice = next((month for month in months if months.count(month) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two policies hold from {twice:%Y-%m}; keep one of them")
+        return value
+
+    @field_validator("coupon_secret")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and 0 < len(value.get_secret_value()) < _SECRET_LENGTH:
+            raise ValueError(f"it needs {_SECRET_LENGTH} signs or more, so that nobody guesses it")
+        return value
 
     @field_validator("report_time")
     @classmethod
@@ -160,9 +199,10 @@ class Settings(BaseSettings):
             first = error.errors(include_url=False, include_input=False)[0]
             name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "the settings"
             says = first["msg"].removeprefix("Value error, ")
+            if len(first["loc"]) > 1:
+                place, *field = first["loc"][1:]
+                says = f"policy {int(place) + 1}{''.join(f', {name}' for name in field)}: {says}"
             raise UsageError(f"{name} cannot be used: {says}. Run `salesmart doctor` to see every setting.") from None
-        except json.JSONDecodeError as error:
-            raise UsageError(f"{PREFIX}INCENTIVE and {PREFIX}COUPON take a JSON list: {error}.") from None
 
     @cached_property
     def root(self) -> Path:

@@ -93,7 +93,7 @@ def test_landing_ls_get_rm(salesmart: Installation) -> None:
 
 def test_doctor_knows_all_parts_and_no_secret(salesmart: Installation) -> None:
     """`doctor` shows every setting, masks secrets, and asks each part."""
-    done = salesmart("doctor", SALESMART_COUPON_SECRET="hidden-word")
+    done = salesmart("doctor", SALESMART_COUPON_SECRET="a-long-hidden-word")
     assert "hidden-word" not in done.stdout + done.stderr
     assert "SALESMART_SPARK" in done.stdout
     parts = {part["part"]: part for part in json.loads(salesmart("doctor", "--json").stdout)}
