@@ -12,7 +12,6 @@ import polars as pl
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.batch.warehouse import build_rollup, month_of, next_month
-from salesmart_assets.contracts.tables import SUM
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import NewFile, Snapshot, engine
@@ -46,7 +45,7 @@ def build_mart(platform: Platform, name: str, run: Run) -> Report:
             return Report(version=old.version, facts={"changed": False})
         months = sorted(item.slice for item in todo)
         platform.say(f"{name}: {len(months)} months")
-        problems: tuple[str, ...] = ()
+        tree: management.ManagementTree | None = None
         new: list[NewFile] = []
         sold = rollup.where(lambda f: month_of(f.value("sales_date") or "") in months)
         if sold.rows:
@@ -55,11 +54,11 @@ def build_mart(platform: Platform, name: str, run: Run) -> Report:
                     platform.frame(sold), platform.frame(sellers), table, platform.settings.incentive, platform.today()
                 )
             elif name == "manager_mart":
-                rows, problems = _manager_mart(platform, sold, sellers)
+                rows, tree = _manager_mart(platform, sold, sellers)
             else:
                 rows = _customer_mart(platform, rollup, customers, months)
             new = _write(platform, name, rows)
-        _audit(name, months, new, platform.lake.uri(name), facts)
+        _audit(name, months, platform.lake.uncommitted(name, new), facts, tree)
         touched = {"publication": {f"{name}/{month}" for month in months}}
         platform.ledger.touch(touched, run.batch_date)
         commit = platform.lake.committer(name).commit(
@@ -75,8 +74,8 @@ def build_mart(platform: Platform, name: str, run: Run) -> Report:
         platform.ledger.touch(touched, run.batch_date)
         platform.ledger.clear(todo)
     facts_shown: dict[str, object] = {"months": months}
-    if problems:
-        facts_shown["management_problems"] = list(problems)
+    if tree is not None and tree.problems:
+        facts_shown["management_problems"] = list(tree.problems)
     return Report(rows=commit.rows, bytes=sum(f.size for f in new), version=commit.version, slices=tuple(months), facts=facts_shown)
 
 
@@ -94,13 +93,13 @@ def _customer_mart(platform: Platform, rollup: Snapshot, customers: Snapshot, mo
     )
 
 
-def _manager_mart(platform: Platform, sold: Snapshot, sellers: Snapshot) -> tuple[DataFrame, tuple[str, ...]]:
+def _manager_mart(platform: Platform, sold: Snapshot, sellers: Snapshot) -> tuple[DataFrame, management.ManagementTree]:
     """Team totals over the tree as it stood on each day of the months."""
     days = sorted(date.fromisoformat(d) for d in sold.partitions("sales_date"))
     tree = management.management_bridge(sellers.read(), days, names_shown(platform))
     bridge = frame_of(platform.session, tree.bridge)
     rows = marts.manager_mart(platform.frame(sold), bridge, platform.frame(sellers), platform.tables["manager_mart"], platform.today())
-    return rows, tree.problems
+    return rows, tree
 
 
 def names_shown(platform: Platform) -> Callable[[str], str | None]:
@@ -120,22 +119,36 @@ def _months_of_batch(platform: Platform, run: Run) -> set[str]:
     return {month_of(d) for f in staged.files if f.value("batch_date") == run.batch_date.isoformat() and (d := f.value("sales_date"))}
 
 
-def _audit(name: str, months: Collection[str], new: Sequence[NewFile], uri: str, facts: Snapshot) -> None:
-    """A mart's total of each month is the fact's: nothing that does not reconcile is committed."""
+def _audit(name: str, months: Collection[str], new: Snapshot, facts: Snapshot, tree: management.ManagementTree | None) -> None:
+    """What a mart adds up to in each month is what the fact says: nothing that does not reconcile is committed."""
+    month = pl.col("sales_date").dt.truncate("1mo").alias("sales_month")
+    sold = (
+        facts.where(lambda f: month_of(f.value("sales_date") or "") in months)
+        .scan()
+        .group_by(month, "sales_date", "sales_person_id")
+        .agg(pl.col("total_cost").cast(_MONEY).sum().alias("total_sales"))
+    )
+    sums = ["total_sales"]
     if name == "manager_mart":
-        # Sales without a manager are in no team, so its totals are bounded by the fact's, not equal to them.
-        return
-    part = facts.where(lambda f: month_of(f.value("sales_date") or "") in months)
-    sold = part.scan().group_by(pl.col("sales_date").dt.truncate("1mo").alias("month")).agg(pl.col("total_cost").cast(_MONEY).sum())
-    want = {row["month"].isoformat(): row["total_cost"] for row in sold.collect().to_dicts()}
-    have: dict[str, Decimal] = {}
-    for item in new:
-        month = item.value("sales_month") or ""
-        written = pl.scan_parquet(f"{uri}/{item.path}", hive_partitioning=False, storage_options=facts.storage or None)
-        have[month] = have.get(month, Decimal(0)) + written.select(pl.col("total_sales").cast(_MONEY).sum()).collect().item()
-    for month in sorted(months):
-        if want.get(month, Decimal(0)) != have.get(month, Decimal(0)):
-            raise AuditFailed(
-                f"{name}: {month} adds up to {have.get(month, 0)}, but the fact's {month} to {want.get(month, 0)} ({SUM}). "
-                "Nothing was committed."
-            )
+        # A sale counts for each manager above the seller on that day; where there is none, for nobody.
+        above = pl.from_arrow(tree.bridge if tree else management.BRIDGE_SCHEMA.empty_table())
+        assert isinstance(above, pl.DataFrame)
+        total = pl.col("total_sales")
+        direct = pl.when(pl.col("level") == 1).then(total).otherwise(0).alias("direct_sales")
+        sold = sold.join(above.lazy(), on=["sales_date", "sales_person_id"]).with_columns(total.alias("team_sales"), direct)
+        sums = ["direct_sales", "team_sales"]
+    want, have = (_by_month(rows, sums) for rows in (sold, new.scan()))
+    nothing = dict.fromkeys(sums, Decimal(0))
+    for slice_ in sorted(months):
+        is_, should_be = have.get(slice_, nothing), want.get(slice_, nothing)
+        for column in sums:
+            if is_[column] != should_be[column]:
+                raise AuditFailed(
+                    f"{name}: {column} of {slice_} adds up to {is_[column]}, but the fact to {should_be[column]}. Nothing was committed."
+                )
+
+
+def _by_month(rows: pl.LazyFrame, sums: Sequence[str]) -> dict[str, dict[str, Decimal]]:
+    """The sums of some columns, by month."""
+    found = rows.group_by("sales_month").agg(pl.col(name).cast(_MONEY).sum() for name in sums).collect()
+    return {row.pop("sales_month").isoformat(): row for row in found.to_dicts()}
