@@ -18,16 +18,15 @@ from pyspark.sql import functions as F
 
 from salesmart_assets.contracts import Table
 from salesmart_assets.contracts.tables import SUM
-from salesmart_assets.errors import UsageError
-from salesmart_assets.settings import CouponPolicy, IncentivePolicy
+from salesmart_assets.settings import RATE_DECIMALS, CouponPolicy, IncentivePolicy
 from salesmart_assets.transforms.asof import as_of, small
 from salesmart_assets.transforms.shape import as_table, divided, divided_cents, month_of
 
 LOYAL_DAYS = 4
 """On so many days a customer buys in a month, or more, to count as consistent."""
-COUPON_LENGTH = 12
-_RATE_SCALE = 8
-_RATE = f"decimal({_RATE_SCALE + 1},{_RATE_SCALE})"
+COUPON_LENGTH = 20
+"""Hexadecimal digits of a coupon's code: 80 bits, so that among a billion coupons no two are alike."""
+_RATE = f"decimal({RATE_DECIMALS + 1},{RATE_DECIMALS})"
 _BLOCK = 64
 
 Policy = TypeVar("Policy", IncentivePolicy, CouponPolicy)
@@ -40,7 +39,8 @@ def sales_team_mart(
 
     Ranks up to the policy's `top` earn its `rate` of their own total. Of sellers who tie (`ties`): `all` earn; or they
     `split` what their paid places would bring, equally; or, with `none`, nobody of a tie that reaches beyond `top`
-    earns. Who has sold nothing worth an amount earns 0.00. Rounded half up to two decimals.
+    earns. Who has sold nothing worth an amount earns 0.00. Each amount is rounded half up to two decimals, also a share
+    of a split: equal sellers earn equal amounts, so their sum may miss the amount split by half a cent for each.
     """
     place = Window.partitionBy("sales_month", "store_id")
     rows = (
@@ -76,7 +76,7 @@ def customer_mart(
     """What each customer bought in each of `months` (first days), how consistently, and the coupon for the next purchase.
 
     `daily_customer` has whole months, the month before each of `months` included. The code of a coupon is
-    HMAC-SHA256(secret, "YYYY-MM|customer_id"), its first 12 hexadecimal digits: who lacks the secret can't guess it.
+    HMAC-SHA256(secret, "YYYY-MM|customer_id"), its first 20 hexadecimal digits: who lacks the secret can't guess it.
     """
     of_customer = Window.partitionBy("customer_id").orderBy("sales_month")
     follows = F.lag("sales_month").over(of_customer) == F.add_months(F.col("sales_month"), -1)
@@ -168,20 +168,17 @@ def _by_policy(policies: Sequence[Policy], value: Callable[[Policy], Column]) ->
 
 def _incentive(policies: Sequence[IncentivePolicy]) -> Column:
     """The incentive from `total_sales`, `rank_in_store` and `_tied`, the number of sellers with the same total."""
-    for policy in policies:
-        if policy.rate != round(policy.rate, _RATE_SCALE):
-            raise UsageError(f"SALESMART_INCENTIVE: the rate {policy.rate} has more than {_RATE_SCALE} decimals. Round it.")
     total, rank, tied = F.col("total_sales"), F.col("rank_in_store"), F.col("_tied")
     zero = F.lit(Decimal("0.00")).cast(SUM)
 
     def earned(policy: IncentivePolicy) -> Column:
-        pot = (total * F.lit(policy.rate).cast(_RATE)).cast(f"decimal(38,{_RATE_SCALE + 2})")
+        pot = (total * F.lit(policy.rate).cast(_RATE)).cast(f"decimal(38,{RATE_DECIMALS + 2})")
         top = F.lit(policy.top)
         if policy.ties == "split":
             paid = F.greatest(F.least(tied, top - rank + F.lit(1)), F.lit(0))
             # In units of 10^-10 the pot is a whole number; its share in cents is that over tied × 10^8.
-            units = (pot * F.lit(10 ** (_RATE_SCALE + 2)).cast("decimal(12,0)")).cast("decimal(34,0)") * paid.cast("decimal(10,0)")
-            amount = divided_cents(units, tied * F.lit(10**_RATE_SCALE), F.lit(1).cast("decimal(1,0)"))
+            units = (pot * F.lit(10 ** (RATE_DECIMALS + 2)).cast("decimal(12,0)")).cast("decimal(34,0)") * paid.cast("decimal(10,0)")
+            amount = divided_cents(units, tied * F.lit(10**RATE_DECIMALS), F.lit(1).cast("decimal(1,0)"))
             earns = rank <= top
         elif policy.ties == "none":
             amount, earns = F.round(pot, 2), rank + tied - F.lit(1) <= top

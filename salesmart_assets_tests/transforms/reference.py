@@ -271,7 +271,7 @@ def customers(
         segment = ("occasional", "regular", "loyal")[(before is not None) + (len(days) >= 4)]
         version = as_of(members, "customer_id", customer, min(month_end(month), today))
         policy = policy_of(policies, month)
-        code = hmac.new(secret, f"{month:%Y-%m}|{customer}".encode(), hashlib.sha256).hexdigest()[:12].upper()
+        code = hmac.new(secret, f"{month:%Y-%m}|{customer}".encode(), hashlib.sha256).hexdigest()[:20].upper()
         result.append(
             {
                 "sales_month": month,
