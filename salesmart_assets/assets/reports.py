@@ -12,7 +12,10 @@ from salesmart_assets.resources import PlatformResource
     partitions_def=PARTITIONS,
     kinds={"html"},
     owners=[OWNER],
-    description="The day on one page: sales, leaders and incentives, price changes, expiring stock, and what was wrong with the data.",
+    description=(
+        "The day on one page: sales, stores that were silent, leaders and incentives, customers, price changes, expiring stock, and what "
+        "was wrong with the data."
+    ),
     metadata={"grain": "one page per batch date"},
 )
 def daily_report(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
@@ -29,8 +32,8 @@ def daily_report(context: AssetExecutionContext, platform: PlatformResource) -> 
     kinds={"html", "excel"},
     owners=[OWNER],
     description=(
-        "The month on one page, for each month whose marts changed: stores, sellers and their incentives, customers, teams; and "
-        "beside it an Excel workbook, to be filtered and sorted."
+        "The month on one page, for each month whose marts changed: stores, sellers and their incentives, customers and their "
+        "coupons, teams, price changes; and beside it an Excel workbook, to be filtered and sorted."
     ),
     metadata={"grain": "one page and one workbook per month"},
 )

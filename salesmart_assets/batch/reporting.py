@@ -111,6 +111,7 @@ def make_daily(platform: Platform, day: date) -> page.Report:
             _frames(platform),
             [_line(f) for f in platform.ledger.files(batch_date=day)],
             day,
+            contracts=platform.contracts,
             expiry_days=platform.settings.expiry_days,
             currency=platform.settings.currency,
             made_at=datetime.now(timezone.utc),
@@ -119,10 +120,18 @@ def make_daily(platform: Platform, day: date) -> page.Report:
 
 def make_monthly(platform: Platform, month: date, workbook: str) -> tuple[page.Report, bytes]:
     """The page of a month, by its first day, from the tables as they are; and the workbook that it links to by that name."""
-    currency, now = platform.settings.currency, datetime.now(timezone.utc)
+    currency = platform.settings.currency
     with platform.ledger.writer.hold(waiting=platform.say):
         files = [_line(f) for f in platform.ledger.files() if f.batch_date is not None and f.batch_date.replace(day=1) == month]
-        made = monthly.monthly_report(_frames(platform), files, month, currency=currency, made_at=now, workbook=workbook)
+        made = monthly.monthly_report(
+            _frames(platform),
+            files,
+            month,
+            contracts=platform.contracts,
+            currency=currency,
+            made_at=datetime.now(timezone.utc),
+            workbook=workbook,
+        )
         return made, monthly_workbook(_frames(platform), month, currency=currency)
 
 

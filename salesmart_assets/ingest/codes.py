@@ -76,7 +76,7 @@ FILE_CODES = _registry(
 
 
 def explain(code: str, contract: Contract | None = None) -> str:
-    """The sentence for a code: what it means and what to do. `contract` gives the messages of its row rules.
+    """The sentences for a code: what it means and what to do. `contract` gives the messages of its row rules.
 
     >>> explain("scale:price")
     'price has more decimal places than the column keeps. Round it at the source, or widen the type in the contract.'
@@ -85,10 +85,24 @@ def explain(code: str, contract: Contract | None = None) -> str:
 
     Raises KeyError for a code that does not exist.
     """
-    if contract is not None:
-        for rule in contract.rules:
-            if code == f"row.{rule.name}":
-                return f"{rule.message[:1].upper()}{rule.message[1:].rstrip('.')}. Correct the row at the source."
+    return " ".join(_sentences(code, contract))
+
+
+def meaning(code: str, contract: Contract | None = None) -> str:
+    """Of the sentences for a code the one that says what it means.
+
+    >>> meaning("null:price")
+    'price is empty, and the contract wants a value in every row.'
+
+    Raises KeyError for a code that does not exist.
+    """
+    return _sentences(code, contract)[0]
+
+
+def _sentences(code: str, contract: Contract | None) -> tuple[str, str]:
+    for rule in contract.rules if contract is not None else ():
+        if code == f"row.{rule.name}":
+            return f"{rule.message[:1].upper()}{rule.message[1:].rstrip('.')}.", "Correct the row at the source."
     kind, _, column = code.partition(":")
     known = COLUMN_CODES[kind] if column else (ROW_CODES.get(code) or FILE_CODES[code])
-    return f"{known.meaning.replace('{column}', column)} {known.remedy}"
+    return known.meaning.replace("{column}", column), known.remedy

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
 
+from salesmart_assets.contracts import Contract
 from salesmart_assets.contracts.tables import UNKNOWN_KEY
 from salesmart_assets.reports import plots
 from salesmart_assets.reports.figures import (
     ZERO,
     Leader,
+    PriceChange,
     Quality,
+    coupons,
     first_of_month,
     latest_sale_date,
     leaders,
+    price_changes,
     quality,
     sales_by_day,
     sales_by_store,
+    segments,
 )
 from salesmart_assets.reports.page import (
     FileLine,
@@ -46,6 +51,7 @@ _LEADERS_SHOWN = 300
 _DATES_SHOWN = 31
 _PRODUCTS_SHOWN = 25
 _UNKNOWN_SHOWN = 10
+_SILENT_SHOWN = 10
 _LEADERS_IN_PREVIEW = 5
 
 
@@ -85,22 +91,6 @@ class Headline:
 
 
 @dataclass(frozen=True, slots=True)
-class PriceChange:
-    """A product whose list price changed."""
-
-    product_id: int
-    name: str | None
-    valid_from: date
-    previous_price: Decimal
-    price: Decimal
-
-    @property
-    def change(self) -> str | None:
-        """The change in percent."""
-        return change(self.price, self.previous_price)
-
-
-@dataclass(frozen=True, slots=True)
 class UnknownMember:
     """A member that sales name and its dimension does not know."""
 
@@ -124,13 +114,21 @@ class UnknownMembers:
 
 
 def daily_report(
-    frames: Frames, files: Sequence[FileLine], batch_date: date, *, expiry_days: int, currency: str, made_at: datetime
+    frames: Frames,
+    files: Sequence[FileLine],
+    batch_date: date,
+    *,
+    contracts: Mapping[str, Contract],
+    expiry_days: int,
+    currency: str,
+    made_at: datetime,
 ) -> Report:
     """The report of one batch.
 
-    `files` are the files of the batch. The headline covers the batch's sale dates, whole: also the lines that other
-    batches brought for them. Month figures are those of the month of the batch's last sale date, as they are now; without
-    sales in the batch, of its own month. `expiry_days` is how far ahead expiring products are listed. `made_at` in UTC.
+    `files` are the files of the batch; `contracts`, by source, say what a rejected row broke. The headline covers the batch's
+    sale dates, whole: also the lines that other batches brought for them. Month figures are those of the month of the batch's
+    last sale date, as they are now; without sales in the batch, of its own month. `expiry_days` is how far ahead expiring
+    products are listed. `made_at` in UTC.
     """
     dates = _sale_dates(frames, batch_date)
     headline = _headline(frames, dates, batch_date)
@@ -138,13 +136,15 @@ def daily_report(
     month = first_of_month(last_day)
     first_day = last_day - timedelta(days=_DAYS_PLOTTED - 1)
     by_day = sales_by_day(frames, first_day, last_day)
-    week_before = sales_by_day(frames, dates[0] - timedelta(days=7), dates[0] - timedelta(days=7)) if len(dates) == 1 else {}
     stores = sales_by_store(frames, month)
     best = leaders(frames, month)
-    found = quality(frames, files, batch_date, batch_date)
+    found = quality(frames, files, contracts, batch_date, batch_date)
     unknown = _unknown_members(frames, dates)
     latest = latest_sale_date(frames)
+    store_days = _stores_on(frames, [day for day in dates if first_of_month(day) == month])
     top_stores = [(f"Store {store}", amount) for store, amount in stores[:_STORES_PLOTTED]]
+    top_days = [store_days.get(store, ZERO) for store, _ in stores[:_STORES_PLOTTED]] if dates else ()
+    groups = segments(frames, month)
     html = render(
         "daily.html.j2",
         {
@@ -154,14 +154,21 @@ def daily_report(
             "month": f"{month:%Y-%m}",
             "headline": headline,
             "dates": Shortlist.of(headline.days[::-1], _DATES_SHOWN),
-            "week_before": next(iter(week_before.items()), None),
+            "week_before": _on_week_before(frames, headline),
             "by_day": by_day,
             "first_day": first_day,
             "last_day": last_day,
             "day_plot": plots.by_day(by_day, f"Sales by day, {first_day} to {last_day}", highlight=dates),
             "stores": stores,
             "stores_plotted": _STORES_PLOTTED,
-            "store_plot": plots.by_name(top_stores, f"Sales by store in {month:%Y-%m}"),
+            "store_days": store_days,
+            "store_plot": plots.by_name(top_stores, f"Sales by store in {month:%Y-%m}", parts=top_days),
+            "silent": Shortlist.of(_silent_stores(frames, first_day, last_day) if dates else [], _SILENT_SHOWN),
+            "segments": groups,
+            "segment_plot": plots.by_name(
+                [(group.name, Decimal(group.customers)) for group in groups], f"Customers by segment in {month:%Y-%m}"
+            ),
+            "coupons": coupons(frames, month),
             "leaders": Shortlist.of(best, _LEADERS_SHOWN),
             "incentives": sum((leader.incentive for leader in best), ZERO),
             "prices": Shortlist.of(_price_changes(frames, batch_date), _PRODUCTS_SHOWN),
@@ -223,6 +230,42 @@ def _headline(frames: Frames, dates: Sequence[date], batch_date: date) -> Headli
     )
 
 
+def _on_week_before(frames: Frames, headline: Headline) -> str:
+    """How a batch with one sale date compares with the same day of the week before; nothing where there is nothing to say."""
+    if len(headline.days) != 1:
+        return ""
+    day = headline.days[0].sales_date - timedelta(days=7)
+    changed = change(headline.total_sales, sales_by_day(frames, day, day)[day])
+    return f"{changed} on {day}, a week before" if changed else ""
+
+
+def _stores_on(frames: Frames, days: Sequence[date]) -> dict[int, Decimal]:
+    """What each store sold on these days."""
+    first, last = (days[0], days[-1]) if days else (date.max, date.max)
+    found = (
+        frames("daily_seller_sales")
+        .filter(pl.col("sales_date").is_between(first, last) & pl.col("sales_date").is_in(list(days)))
+        .group_by("store_id")
+        .agg(pl.col("total_sales").sum())
+        .collect()
+    )
+    return dict(found.iter_rows())
+
+
+def _silent_stores(frames: Frames, first: date, last: date) -> list[tuple[int, date]]:
+    """Stores that sold something since `first`, but nothing on `last`, with the last day on which they did; the longest silent first."""
+    found = (
+        frames("daily_seller_sales")
+        .filter(pl.col("sales_date").is_between(first, last))
+        .group_by("store_id")
+        .agg(pl.col("sales_date").max())
+        .filter(pl.col("sales_date") < last)
+        .sort("sales_date", "store_id")
+        .collect()
+    )
+    return list(found.iter_rows())
+
+
 def _price_changes(frames: Frames, batch_date: date) -> list[PriceChange]:
     """Versions that begin on the batch date, and those that the batch announced for another day, biggest change first."""
     staged = frames("stg_products").filter(pl.col("batch_date") == batch_date)
@@ -230,16 +273,8 @@ def _price_changes(frames: Frames, batch_date: date) -> list[PriceChange]:
     if "effective_date" in staged.collect_schema():
         starts = pl.coalesce("effective_date", "batch_date")
     announced = staged.select("product_id", starts.alias("valid_from"), pl.lit(True).alias("announced")).unique()
-    found = (
-        frames("dim_product")
-        .filter(pl.col("previous_price").is_not_null() & (pl.col("price") != pl.col("previous_price")) & ~pl.col("is_deleted"))
-        .join(announced, on=["product_id", "valid_from"], how="left")
-        .filter(pl.col("announced").is_not_null() | (pl.col("valid_from") == batch_date))
-        .select("product_id", "name", "valid_from", "previous_price", "price")
-        .collect()
-    )
-    changes = [PriceChange(*row) for row in found.iter_rows()]
-    return sorted(changes, key=lambda c: (-abs(c.price - c.previous_price) / (c.previous_price or Decimal(1)), c.product_id))
+    versions = frames("dim_product").join(announced, on=["product_id", "valid_from"], how="left")
+    return price_changes(versions.filter(pl.col("announced").is_not_null() | (pl.col("valid_from") == batch_date)))
 
 
 def _unknown_members(frames: Frames, dates: Sequence[date]) -> list[UnknownMembers]:

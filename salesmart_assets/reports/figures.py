@@ -6,18 +6,21 @@ however long the history is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
 import polars as pl
 
-from salesmart_assets.reports.page import FileLine, Frames, Shortlist, masked, number, plural
+from salesmart_assets.contracts import Contract
+from salesmart_assets.ingest.codes import meaning
+from salesmart_assets.reports.page import FileLine, Frames, Shortlist, change, masked, number, plural
 
 ZERO = Decimal(0)
 _FILES_SHOWN = 20
-_CODES_SHOWN = 30
+_CODES_SHOWN = 15
+_SEGMENTS = ("loyal", "regular", "occasional")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,39 @@ class Leader:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """The customers who shop with the same consistency."""
+
+    name: str
+    customers: int
+    total_sales: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Coupons:
+    """How many customers got a coupon of so many percent."""
+
+    percent: int
+    customers: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChange:
+    """A product whose list price changed."""
+
+    product_id: int
+    name: str | None
+    valid_from: date
+    previous_price: Decimal
+    price: Decimal
+
+    @property
+    def change(self) -> str | None:
+        """The change in percent."""
+        return change(self.price, self.previous_price)
+
+
+@dataclass(frozen=True, slots=True)
 class SourceQuality:
     """The files of one source and their rows, added up."""
 
@@ -51,11 +87,12 @@ class SourceQuality:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """How many rows of a source broke a rule, by the rule's code."""
+    """How many rows of a source broke a rule, by the rule's code, and what that means."""
 
     source: str
     code: str
     rows: int
+    meaning: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +181,46 @@ def leaders(frames: Frames, month: date) -> list[Leader]:
     return [Leader(*row) for row in found.iter_rows()]
 
 
+def segments(frames: Frames, month: date) -> list[Segment]:
+    """All segments, the most consistent first; also those that nobody belongs to, unless there are no customers at all."""
+    found = (
+        frames("customer_mart")
+        .filter(pl.col("sales_month") == month)
+        .group_by("segment")
+        .agg(pl.len().cast(pl.Int64), pl.col("total_sales").sum())
+        .collect()
+    )
+    counted = {name: (customers, sales) for name, customers, sales in found.iter_rows()}
+    if not counted:
+        return []
+    names = [*_SEGMENTS, *sorted(counted.keys() - set(_SEGMENTS))]
+    return [Segment(name, *counted.get(name, (0, ZERO))) for name in names]
+
+
+def coupons(frames: Frames, month: date) -> list[Coupons]:
+    """The coupons of the month's customers, by percent."""
+    found = (
+        frames("customer_mart")
+        .filter(pl.col("sales_month") == month)
+        .group_by("coupon_percent")
+        .agg(pl.len().cast(pl.Int64))
+        .sort("coupon_percent", descending=True)
+        .collect()
+    )
+    return [Coupons(*row) for row in found.iter_rows()]
+
+
+def price_changes(versions: pl.LazyFrame) -> list[PriceChange]:
+    """Of versions of `dim_product` those with another price than before, the biggest change first."""
+    found = (
+        versions.filter(pl.col("previous_price").is_not_null() & (pl.col("price") != pl.col("previous_price")) & ~pl.col("is_deleted"))
+        .select("product_id", "name", "valid_from", "previous_price", "price")
+        .collect()
+    )
+    changes = [PriceChange(*row) for row in found.iter_rows()]
+    return sorted(changes, key=lambda c: (-abs(c.price - c.previous_price) / (c.previous_price or Decimal(1)), c.product_id, c.valid_from))
+
+
 def latest_sale_date(frames: Frames) -> date | None:
     """The latest day with a sale. Found by way of the latest month, so that not every day's file is opened."""
     month = frames("sales_team_mart").select(pl.col("sales_month").max()).collect().item()
@@ -154,7 +231,7 @@ def latest_sale_date(frames: Frames) -> date | None:
     return latest
 
 
-def quality(frames: Frames, files: Sequence[FileLine], first: date, last: date) -> Quality:
+def quality(frames: Frames, files: Sequence[FileLine], contracts: Mapping[str, Contract], first: date, last: date) -> Quality:
     """Rows and files as the ledger counts them, and the broken rules of the batches from `first` to `last`, both included."""
     codes = (
         frames("rejected_rows")
@@ -170,12 +247,21 @@ def quality(frames: Frames, files: Sequence[FileLine], first: date, last: date) 
     )
     notable = [file for file in files if file.outcome not in ("loaded", "duplicate", "empty", "superseded") or file.rows_rejected]
     notable.sort(key=lambda file: (file.outcome == "loaded", file.source, file.key))
+    reasons = [Reason(source, code, rows, _meaning(code, contracts.get(source))) for source, code, rows in codes.iter_rows()]
     return Quality(
         sources=[_sum(source, [file for file in files if file.source == source]) for source in sorted({file.source for file in files})],
         total=_sum("all", files),
         notable=Shortlist.of(notable, _FILES_SHOWN),
-        reasons=Shortlist.of([Reason(*row) for row in codes.iter_rows()], _CODES_SHOWN),
+        reasons=Shortlist.of(reasons, _CODES_SHOWN),
     )
+
+
+def _meaning(code: str, contract: Contract | None) -> str | None:
+    """What a code means; None for the rule of a contract that is no longer the source's."""
+    try:
+        return meaning(code, contract)
+    except KeyError:
+        return None
 
 
 def _sum(source: str, files: Sequence[FileLine]) -> SourceQuality:

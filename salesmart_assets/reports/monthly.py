@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
 
+from salesmart_assets.contracts import Contract
 from salesmart_assets.reports import plots
 from salesmart_assets.reports.figures import (
     ZERO,
     Leader,
     Quality,
+    Segment,
+    coupons,
     first_of_month,
     latest_sale_date,
     leaders,
     month_before,
     next_month,
+    price_changes,
     quality,
     sales_by_day,
     sales_by_store,
     sales_of_month,
+    segments,
 )
 from salesmart_assets.reports.page import (
     FileLine,
@@ -30,6 +35,7 @@ from salesmart_assets.reports.page import (
     Report,
     Shortlist,
     average,
+    change,
     markdown_table,
     masked,
     money,
@@ -42,10 +48,10 @@ __all__ = ["FileLine", "Frames", "Report", "monthly_report"]
 
 _STORES_PLOTTED = 12
 _LEADERS_SHOWN = 300
-_MANAGERS_SHOWN = 50
+_MANAGERS_SHOWN = 25
+_PRODUCTS_SHOWN = 25
 _CUSTOMERS_SHOWN = 15
 _LEADERS_IN_PREVIEW = 5
-_SEGMENTS = ("loyal", "regular", "occasional")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +71,6 @@ class Totals:
     def average_basket(self) -> Decimal | None:
         """Sales per receipt, rounded half up."""
         return average(self.total_sales, self.orders)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """The customers who shop with the same consistency."""
-
-    name: str
-    customers: int
-    total_sales: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Coupons:
-    """How many customers got a coupon of so many percent."""
-
-    percent: int
-    customers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +99,40 @@ class TopCustomer:
 
 
 def monthly_report(
-    frames: Frames, files: Sequence[FileLine], month: date, *, currency: str, made_at: datetime, workbook: str = ""
+    frames: Frames,
+    files: Sequence[FileLine],
+    month: date,
+    *,
+    contracts: Mapping[str, Contract],
+    currency: str,
+    made_at: datetime,
+    workbook: str = "",
 ) -> Report:
     """The report of the month in which the day `month` lies, as its figures are now.
 
-    `files` are the files whose batch date lies in the month. `made_at` in UTC. `workbook` is the name of the Excel workbook
+    `files` are the files whose batch date lies in the month; `contracts`, by source, say what a rejected row broke. `made_at`
+    in UTC. `workbook` is the name of the Excel workbook
     beside the page, which the page then links to.
     """
     month = first_of_month(month)
     last_day = next_month(month) - timedelta(days=1)
+    earlier = f"{month_before(month):%Y-%m}"
     totals = _totals(frames, month)
+    changed = change(totals.total_sales, totals.before)
     by_day = sales_by_day(frames, month, last_day)
     stores = sales_by_store(frames, month)
     best = leaders(frames, month)
-    segments = _segments(frames, month)
-    found = quality(frames, files, month, last_day)
+    groups = segments(frames, month)
+    prices = frames("dim_product").filter(pl.col("valid_from").is_between(month, last_day))
+    found = quality(frames, files, contracts, month, last_day)
     top_stores = [(f"Store {store}", amount) for store, amount in stores[:_STORES_PLOTTED]]
     tiles = _by_day_and_store(frames, month, last_day, [store for store, _ in stores[:_STORES_PLOTTED]])
     html = render(
         "monthly.html.j2",
         {
             "month": f"{month:%Y-%m}",
-            "month_before": f"{month_before(month):%Y-%m}",
+            "month_before": earlier,
+            "on_month_before": f"{changed} on {earlier}" if changed else "",
             "made_at": made_at,
             "workbook": workbook,
             "latest": latest_sale_date(frames),
@@ -146,18 +147,19 @@ def monthly_report(
             ),
             "leaders": Shortlist.of(best, _LEADERS_SHOWN),
             "incentives": totals.incentives,
-            "segments": segments,
+            "segments": groups,
             "segment_plot": plots.by_name(
-                [(segment.name, Decimal(segment.customers)) for segment in segments], f"Customers by segment in {month:%Y-%m}"
+                [(group.name, Decimal(group.customers)) for group in groups], f"Customers by segment in {month:%Y-%m}"
             ),
-            "coupons": _coupons(frames, month),
+            "coupons": coupons(frames, month),
+            "prices": Shortlist.of(price_changes(prices), _PRODUCTS_SHOWN),
             "teams": Shortlist.of(_teams(frames, month), _MANAGERS_SHOWN),
             "customers": _top_customers(frames, month),
             "quality": found,
         },
         currency=currency,
     )
-    return Report(html, _preview(month, totals, best, segments, found, currency))
+    return Report(html, _preview(month, totals, best, groups, found, currency))
 
 
 def _of_month(frames: Frames, table: str, month: date) -> pl.LazyFrame:
@@ -203,29 +205,6 @@ def _by_day_and_store(frames: Frames, first: date, last: date, stores: Sequence[
     return {(str(store), day): amount for store, day, amount in found.iter_rows()}
 
 
-def _segments(frames: Frames, month: date) -> list[Segment]:
-    """All segments, the most consistent first; also those that nobody belongs to, unless there are no customers at all."""
-    found = (
-        _of_month(frames, "customer_mart", month).group_by("segment").agg(pl.len().cast(pl.Int64), pl.col("total_sales").sum()).collect()
-    )
-    counted = {name: (customers, sales) for name, customers, sales in found.iter_rows()}
-    if not counted:
-        return []
-    names = [*_SEGMENTS, *sorted(counted.keys() - set(_SEGMENTS))]
-    return [Segment(name, *counted.get(name, (0, ZERO))) for name in names]
-
-
-def _coupons(frames: Frames, month: date) -> list[Coupons]:
-    found = (
-        _of_month(frames, "customer_mart", month)
-        .group_by("coupon_percent")
-        .agg(pl.len().cast(pl.Int64))
-        .sort("coupon_percent", descending=True)
-        .collect()
-    )
-    return [Coupons(*row) for row in found.iter_rows()]
-
-
 def _teams(frames: Frames, month: date) -> list[Team]:
     found = (
         _of_month(frames, "manager_mart", month)
@@ -247,7 +226,7 @@ def _top_customers(frames: Frames, month: date) -> list[TopCustomer]:
     return [TopCustomer(row[0], masked(row[1]), *row[2:]) for row in found.iter_rows()]
 
 
-def _preview(month: date, totals: Totals, best: Sequence[Leader], segments: Sequence[Segment], found: Quality, currency: str) -> str:
+def _preview(month: date, totals: Totals, best: Sequence[Leader], groups: Sequence[Segment], found: Quality, currency: str) -> str:
     """A few lines of Markdown for people who look in passing: no name in it."""
     sold = "No sales"
     if totals.lines:
@@ -267,6 +246,6 @@ def _preview(month: date, totals: Totals, best: Sequence[Leader], segments: Sequ
         parts.append(markdown_table(("Store", "Leader", "Sales", "Incentive"), rows, 2))
         if len(best) > len(rows):
             parts.append(f"And {number(len(best) - len(rows))} more in the report.")
-    if segments:
-        parts.append("Customers: " + ", ".join(f"{number(segment.customers)} {segment.name}" for segment in segments) + ".")
+    if groups:
+        parts.append("Customers: " + ", ".join(f"{number(group.customers)} {group.name}" for group in groups) + ".")
     return "\n\n".join(parts)

@@ -171,7 +171,7 @@ _PAGES = Environment(
     lstrip_blocks=True,
 )
 _PAGES.filters.update(number=number, moment=moment)
-_PAGES.globals.update(plural=plural, change=change)
+_PAGES.globals.update(plural=plural)
 
 
 def render(template: str, values: Mapping[str, Any], *, currency: str) -> str:

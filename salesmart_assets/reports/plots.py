@@ -66,8 +66,8 @@ def by_day(sales: Mapping[date, Decimal], label: str, *, highlight: Collection[d
     return _plot(label, draw, narrow=(330, 170), wide=(width, 230 if width > 600 else 240))
 
 
-def by_name(amounts: Sequence[tuple[str, Decimal]], label: str, *, width: int = 480) -> Plot | None:
-    """Horizontal bars, first on top, each with its amount. None where there is nothing to show."""
+def by_name(amounts: Sequence[tuple[str, Decimal]], label: str, *, parts: Sequence[Decimal] = (), width: int = 480) -> Plot | None:
+    """Horizontal bars, first on top, each with its amount; `parts` of them stand out. None where there is nothing to show."""
     if not any(amount for _, amount in amounts):
         return None
     lengths = [float(amount) for _, amount in amounts]
@@ -75,7 +75,9 @@ def by_name(amounts: Sequence[tuple[str, Decimal]], label: str, *, width: int = 
 
     def draw(axes: Axes, _narrow: bool) -> None:
         places = range(len(amounts))
-        axes.barh(places, lengths, height=0.62, color=_ACCENT, clip_on=False)
+        axes.barh(places, lengths, height=0.62, color=_PALE if parts else _ACCENT, clip_on=False)
+        if parts:
+            axes.barh(places, [float(part) for part in parts], height=0.62, color=_ACCENT, clip_on=False)
         for place, length in zip(places, lengths, strict=True):
             axes.text(max(length, 0) + longest * 0.02, place, compact(length), va="center_baseline", color=_INK, fontsize=_TEXT)
         axes.set_yticks(list(places), [name for name, _ in amounts])

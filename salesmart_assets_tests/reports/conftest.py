@@ -15,7 +15,8 @@ from salesmart_assets.contracts import build_tables, load_contracts
 from salesmart_assets.reports.daily import FileLine
 from salesmart_assets.reports.page import Frames
 
-TABLES = build_tables(load_contracts())
+CONTRACTS = load_contracts()
+TABLES = build_tables(CONTRACTS)
 MADE_AT = datetime(2026, 11, 23, 6, 15, tzinfo=timezone.utc)
 BATCH = date(2026, 11, 23)
 SOLD = date(2026, 11, 22)

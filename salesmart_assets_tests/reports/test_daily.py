@@ -14,6 +14,7 @@ from salesmart_assets.reports.daily import Report, daily_report
 from salesmart_assets.reports.stock import stock_warnings
 from salesmart_assets_tests.reports.conftest import (
     BATCH,
+    CONTRACTS,
     FILES,
     MADE_AT,
     SOLD,
@@ -25,13 +26,14 @@ from salesmart_assets_tests.reports.conftest import (
     product,
     sale,
     section,
+    seller,
     table_rows,
     text_of,
 )
 
 
 def report(rows: dict[str, list[dict[str, Any]]], **more: Any) -> Report:
-    return daily_report(lake(rows), FILES, BATCH, **{"expiry_days": 10, "currency": "€", "made_at": MADE_AT, **more})
+    return daily_report(lake(rows), FILES, BATCH, contracts=CONTRACTS, **{"expiry_days": 10, "currency": "€", "made_at": MADE_AT, **more})
 
 
 def test_headline(rows: dict[str, list[dict[str, Any]]]) -> None:
@@ -73,7 +75,7 @@ def test_without_receipt_numbers(rows: dict[str, list[dict[str, Any]]]) -> None:
         found = frames(name)
         return found.drop("transaction_id", "product_id") if name == "fact_sales" else found
 
-    html = daily_report(narrow, FILES, BATCH, expiry_days=10, currency="", made_at=MADE_AT).html
+    html = daily_report(narrow, FILES, BATCH, contracts=CONTRACTS, expiry_days=10, currency="", made_at=MADE_AT).html
     assert headline(html)["Receipts"] == "5"
 
 
@@ -85,7 +87,32 @@ def test_days_and_stores(rows: dict[str, list[dict[str, Any]]]) -> None:
     assert next(iter(days)) == "2026-11-22"
     assert list(days)[-1] == "2026-10-24"
     assert {day: amount for day, amount in days.items() if amount != "€0.00"} == {"2026-11-22": "€1,234.75", "2026-11-01": "€7,777.00"}
-    assert table_rows(section(html, "Stores in 2026-11")) == [["121", "€8,988.75"], ["122", "€40.00"]]
+    assert table_rows(section(html, "Stores in 2026-11")) == [["121", "€1,210.75", "€8,988.75"], ["122", "€24.00", "€40.00"]]
+
+
+def test_silent_stores(rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Stores that sold something in the days of the plot, but nothing on the last one, are told with their last day."""
+    stores = section(report(rows).html, "Stores in 2026-11")
+    assert "Nothing was sold on" not in text_of(stores)
+    for store, day in ((140, 5), (139, 5), (141, 1)):
+        rows["daily_seller_sales"].append({**rows["daily_seller_sales"][0], "store_id": store, "sales_date": date(2026, 11, day)})
+    silent = (
+        "Nothing was sold on 2026-11-22 in store 141 (last on 2026-11-01), store 139 (last on 2026-11-05), store 140 (last on 2026-11-05)."
+    )
+    assert silent in text_of(section(report(rows).html, "Stores in 2026-11"))
+    rows["daily_seller_sales"] += [{**rows["daily_seller_sales"][-1], "store_id": store} for store in range(200, 220)]
+    assert "(last on 2026-11-01), and in 13 more." in text_of(section(report(rows).html, "Stores in 2026-11"))
+    rows["stg_sales"].clear()
+    assert "Nothing was sold on" not in text_of(section(report(rows).html, "Stores in 2026-11"))
+
+
+def test_customers(rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Customers of the month so far by segment, and the coupons by percent; no customer is named or numbered."""
+    customers = section(report(rows).html, "Customers in 2026-11")
+    assert table_rows(customers, 0) == [["loyal", "1", "€8,977.75"], ["regular", "0", "€0.00"], ["occasional", "2", "€1,051.00"]]
+    assert table_rows(customers, 1) == [["10 %", "1"], ["5 %", "2"]]
+    for secret in ("Carla", "Petersen", "Hidden Lane", "0100", "SECRET"):
+        assert secret not in report(rows).html
 
 
 def test_far_off_sale_date(rows: dict[str, list[dict[str, Any]]]) -> None:
@@ -151,7 +178,8 @@ def test_data_quality(rows: dict[str, list[dict[str, Any]]]) -> None:
     quality = section(report(rows).html, "Data quality")
     assert table_rows(quality) == [["products 1 file, 5 rows", "5", "0", "0"], ["sales 2 files, 1,400 rows", "1,395", "2", "3"]]
     assert text_of(next(quality.iter("tfoot"))) == "All 3 files, 1,405 rows 1,400 2 3"
-    assert table_rows(quality, 1) == [["sales", "price.min", "2"], ["sales", "row.total_mismatch", "1"]]
+    told = "row.total_mismatch Total_cost is not price × quantity (a cent of rounding is allowed)."
+    assert table_rows(quality, 1) == [["sales", "price.min", "2"], ["sales", told, "1"]]
     files = [text_of(item) for item in quality.iter("li")]
     assert files == [
         "rejected landing/sales/dt=2026-11-23/b.csv the header has no column total_cost",
@@ -186,7 +214,7 @@ def test_preview(rows: dict[str, list[dict[str, Any]]]) -> None:
 
 def test_nothing_there() -> None:
     """A batch without files, in an empty lake, gives a page that says so."""
-    empty = daily_report(lake({}), [], BATCH, expiry_days=30, currency="", made_at=MADE_AT)
+    empty = daily_report(lake({}), [], BATCH, contracts=CONTRACTS, expiry_days=30, currency="", made_at=MADE_AT)
     page = text_of(parse(empty.html))
     for words in ("No sales in this batch", "No sales known yet", "No files in this batch", "No list price changed"):
         assert words in page
@@ -201,6 +229,11 @@ def test_long_lists_are_cut(rows: dict[str, list[dict[str, Any]]]) -> None:
     changes = section(report(rows).html, "Price changes")
     assert len(table_rows(changes)) == 25
     assert "And 1,203 more in dim_product." in text_of(changes)
+    rows["sales_team_mart"] = [seller(store, 7, f"S{store}", "1.00", 1, "0.01") for store in range(1, 332)]
+    leaders = section(report(rows).html, "Leaders")
+    assert [len(table_rows(leaders, number)) for number in (0, 1)] == [30, 270]
+    assert "All incentives €3.31" in text_of(leaders)
+    assert text_of(leaders).endswith("And 31 more in sales_team_mart.")
 
 
 @pytest.mark.parametrize("table", ["fact_sales", "daily_seller_sales", "stg_sales"])
@@ -227,6 +260,12 @@ def test_other_days_are_not_opened(rows: dict[str, list[dict[str, Any]]], tmp_pa
     ).select(list(schema))
     in_memory = lake(rows)
     page = daily_report(
-        lambda name: on_disk if name == table else in_memory(name), FILES, BATCH, expiry_days=10, currency="€", made_at=MADE_AT
+        lambda name: on_disk if name == table else in_memory(name),
+        FILES,
+        BATCH,
+        contracts=CONTRACTS,
+        expiry_days=10,
+        currency="€",
+        made_at=MADE_AT,
     )
     assert page == report(rows)

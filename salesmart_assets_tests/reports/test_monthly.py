@@ -7,11 +7,24 @@ from decimal import Decimal
 from typing import Any
 
 from salesmart_assets.reports.monthly import Report, monthly_report
-from salesmart_assets_tests.reports.conftest import FILES, MADE_AT, MONTH, headline, lake, parse, section, seller, table_rows, text_of
+from salesmart_assets_tests.reports.conftest import (
+    CONTRACTS,
+    FILES,
+    MADE_AT,
+    MONTH,
+    headline,
+    lake,
+    parse,
+    product,
+    section,
+    seller,
+    table_rows,
+    text_of,
+)
 
 
 def report(rows: dict[str, list[dict[str, Any]]], month: date = MONTH) -> Report:
-    return monthly_report(lake(rows), FILES, month, currency="€", made_at=MADE_AT)
+    return monthly_report(lake(rows), FILES, month, contracts=CONTRACTS, currency="€", made_at=MADE_AT)
 
 
 def test_headline(rows: dict[str, list[dict[str, Any]]]) -> None:
@@ -23,7 +36,7 @@ def test_headline(rows: dict[str, list[dict[str, Any]]]) -> None:
         "Customers": "3",
         "Receipts": "5",
         "Lines sold": "12",
-        "Stores, sellers": "2, 3",
+        "Sellers": "3 in 2 stores",
     }
 
 
@@ -80,7 +93,24 @@ def test_teams(rows: dict[str, list[dict[str, Any]]]) -> None:
 
 def test_data_quality_of_the_month(rows: dict[str, list[dict[str, Any]]]) -> None:
     """Rejected rows of all batches of the month, and of no other."""
-    assert table_rows(section(report(rows).html, "Data quality"), 1) == [["sales", "price.min", "3"], ["sales", "row.total_mismatch", "1"]]
+    found = table_rows(section(report(rows).html, "Data quality"), 1)
+    assert [(source, rule.split()[0], count) for source, rule, count in found] == [
+        ("sales", "price.min", "3"),
+        ("sales", "row.total_mismatch", "1"),
+    ]
+
+
+def test_price_changes(rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Prices that changed on a day of the month, with that day, the biggest change first."""
+    rows["dim_product"] += [
+        product(6, "Rice", previous_price=Decimal("4.00"), valid_from=date(2026, 11, 1)),
+        product(7, "Oats", previous_price=Decimal("1.00"), valid_from=date(2026, 12, 1)),
+        product(8, "Same price", previous_price=Decimal("2.00"), valid_from=date(2026, 11, 2)),
+    ]
+    assert table_rows(section(report(rows).html, "Price changes")) == [
+        ["Rice from 2026-11-01", "€4.00", "€2.00 −50.0 %"],
+        ["Tea from 2026-11-23", "€1.60", "€2.00 +25.0 %"],
+    ]
 
 
 def test_preview(rows: dict[str, list[dict[str, Any]]]) -> None:
@@ -95,7 +125,7 @@ def test_preview(rows: dict[str, list[dict[str, Any]]]) -> None:
 
 def test_nothing_there() -> None:
     """A month without data gives a page that says so."""
-    made = monthly_report(lake({}), [], MONTH, currency="", made_at=MADE_AT)
+    made = monthly_report(lake({}), [], MONTH, contracts=CONTRACTS, currency="", made_at=MADE_AT)
     page = text_of(parse(made.html))
     for words in ("No sales in 2026-11", "No customers in this month yet", "No team sold anything", "No files in this month"):
         assert words in page

@@ -17,18 +17,31 @@ from salesmart_assets.reports import plots
 from salesmart_assets.reports.daily import Report, daily_report
 from salesmart_assets.reports.monthly import monthly_report
 from salesmart_assets.reports.page import change, markdown, masked, moment, money, number
-from salesmart_assets_tests.reports.conftest import BATCH, FILES, MADE_AT, MONTH, file_line, lake, parse, product, section, seller, text_of
+from salesmart_assets_tests.reports.conftest import (
+    BATCH,
+    CONTRACTS,
+    FILES,
+    MADE_AT,
+    MONTH,
+    file_line,
+    lake,
+    parse,
+    product,
+    section,
+    seller,
+    text_of,
+)
 
 Rows = dict[str, list[dict[str, Any]]]
 Make = Callable[[Rows], Report]
 
 
 def _daily(rows: Rows) -> Report:
-    return daily_report(lake(rows), FILES, BATCH, expiry_days=10, currency="€", made_at=MADE_AT)
+    return daily_report(lake(rows), FILES, BATCH, contracts=CONTRACTS, expiry_days=10, currency="€", made_at=MADE_AT)
 
 
 def _monthly(rows: Rows) -> Report:
-    return monthly_report(lake(rows), FILES, MONTH, currency="€", made_at=MADE_AT)
+    return monthly_report(lake(rows), FILES, MONTH, contracts=CONTRACTS, currency="€", made_at=MADE_AT)
 
 
 @pytest.fixture(params=[_daily, _monthly], ids=["daily", "monthly"])
@@ -89,8 +102,8 @@ def test_any_text(name: str, currency: str) -> None:
         "rejected_rows": [{"source": "sales", "source_row": 1, "codes": storable, "file_id": 1, "batch_date": BATCH}],
     }
     files = [file_line("sales", storable, "rejected", reason=name)]
-    made = daily_report(lake(rows), files, BATCH, expiry_days=1, currency=currency, made_at=MADE_AT)
-    assert len(list(parse(made.html).iter("section"))) == 8
+    made = daily_report(lake(rows), files, BATCH, contracts=CONTRACTS, expiry_days=1, currency=currency, made_at=MADE_AT)
+    assert len(list(parse(made.html).iter("section"))) == 9
     assert made.html.encode("utf-8").decode("utf-8") == made.html
 
 
