@@ -26,7 +26,7 @@ from salesmart_assets_tests.end_to_end.test_dev import served
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 MOST_BYTES = 200_000
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_QUIET = (
+QUIET = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -177,7 +177,7 @@ def main(names: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="salesmart-") as folder, sync_playwright() as playwright:
         salesmart = Installation(Path(folder) / "home")
         try:
-            browser = playwright.chromium.launch(executable_path=browser_program(), args=list(_QUIET))
+            browser = playwright.chromium.launch(executable_path=browser_program(), args=list(QUIET))
             print("The demo runs first; it takes a minute or two.", flush=True)
             salesmart("demo")
             with served(salesmart) as base:
