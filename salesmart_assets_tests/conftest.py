@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,14 @@ class MariaDb:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDb]:
-    """A MariaDB server of this test process alone, in a temporary folder, gone with the process."""
+    """A MariaDB server of this test process alone, that offers no encryption."""
+    with running_mariadb("--skip-ssl") as database:
+        yield database
+
+
+@contextmanager
+def running_mariadb(*options: str) -> Iterator[MariaDb]:
+    """A MariaDB server with these options, in a temporary folder, gone with the process."""
     server, install = _program("mariadbd", "mysqld"), _program("mariadb-install-db", "mysql_install_db")
     # Not pytest's folder: the path of a Unix socket may have 107 characters at most.
     home = Path(tempfile.mkdtemp(prefix="salesmart-db-"))
@@ -68,7 +76,7 @@ def mariadb() -> Iterator[MariaDb]:
             check=True,
             capture_output=True,
         )
-        process, database = _start(server, home)
+        process, database = _start(server, home, options)
         try:
             yield database
         finally:
@@ -100,7 +108,7 @@ def _program(*names: str) -> str:
     )
 
 
-def _start(server: str, home: Path) -> tuple[subprocess.Popen[bytes], MariaDb]:
+def _start(server: str, home: Path, options: Sequence[str]) -> tuple[subprocess.Popen[bytes], MariaDb]:
     """Start the server on a free port; another process may snatch the port in between, so try a few."""
     user, password = "salesmart", secrets.token_hex(8)
     (home / "init.sql").write_text(
@@ -136,6 +144,7 @@ def _start(server: str, home: Path) -> tuple[subprocess.Popen[bytes], MariaDb]:
                     "--innodb-doublewrite=OFF",
                     "--key-buffer-size=1M",
                     "--table-open-cache=200",
+                    *options,
                 ],
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -7,7 +7,9 @@ are transactions), and one clear sentence when it cannot be had. Does not belong
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import sqlite3
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,18 +28,21 @@ _SQLITE_DRIVERS = ("sqlite", "sqlite+pysqlite")
 # A value that does not fit is an error, never a shortened value; a backslash is an escape sign, as the bulk load writes it.
 _SQL_MODE = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_IN_DATE,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION"
 _ACCESS_DENIED, _DENIED_FOR_DATABASE, _UNKNOWN_DATABASE, _DENIED_WITHOUT_PASSWORD = 1045, 1044, 1049, 1698
+_NO_TLS = 2026
+_TLS_OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_key_password", "ssl_check_hostname", "ssl_disabled")
 _BEGIN = "sqlite_begin"
 
 
 def open_database(url: str) -> sa.Engine:
     """An engine for the database at `url`, which is created if it is not there and the user may create it.
 
-    Takes `sqlite:///FILE`, `mysql+pymysql://…`, and `mysql://…` or `mariadb://…`, which mean the same driver. On SQLite,
-    `engine.begin()` takes the write lock at once, so that what is read in it still holds when it writes;
-    `engine.connect()` only reads a snapshot until its first write.
+    Takes `sqlite:///FILE`, `mysql+pymysql://…`, and `mysql://…` or `mariadb://…`, which mean the same driver. A MySQL server on
+    another host is spoken to over TLS, and must show a certificate that the system's authorities vouch for, or those in the
+    file that the URL names as `ssl_ca`; `ssl_disabled=true` does without. On SQLite, `engine.begin()` takes the write lock at
+    once, so that what is read in it still holds when it writes; `engine.connect()` only reads a snapshot until its first write.
 
-    Raises `UsageError` for a URL that means none of these, and `Unreachable` when the server does not answer, refuses the
-    credentials, or does not have the database and does not let the user create it.
+    Raises `UsageError` for a URL that means none of these, and `Unreachable` when the server does not answer, can't be trusted,
+    refuses the credentials, or does not have the database and does not let the user create it.
     """
     parsed = _parse(url)
     return _open_sqlite(parsed) if parsed.drivername in _SQLITE_DRIVERS else _open_mysql(parsed)
@@ -79,6 +84,9 @@ def _parse(url: str) -> sa.URL:
         raise UsageError(f"The database {parsed.drivername} is not supported: {advice}.")
     if not parsed.database:
         raise UsageError(f"The database URL {describe(url)} names no database: {advice}.")
+    unknown = sorted(name for name in parsed.query if name.startswith(("ssl", "tls")) and name not in _TLS_OPTIONS)
+    if unknown:
+        raise UsageError(f"The database URL {describe(url)} has {', '.join(unknown)}: of TLS it may say {', '.join(_TLS_OPTIONS)}.")
     return parsed.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"})
 
 
@@ -142,15 +150,8 @@ def _switch_to_wal(path: Path) -> None:
 
 
 def _open_mysql(url: sa.URL) -> sa.Engine:
-    settings = {"local_infile": True, "sql_mode": _SQL_MODE, "connect_timeout": CONNECT_SECONDS}
-    engine = sa.create_engine(
-        url,
-        connect_args={name: value for name, value in settings.items() if name not in url.query},
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        hide_parameters=True,
-    )
-    sa.event.listen(engine, "do_connect", _connect_guarded)
+    settings = {"local_infile": True, "sql_mode": _SQL_MODE}
+    engine = _mysql_engine(url, {name: value for name, value in settings.items() if name not in url.query})
     try:
         _ask(engine)
     except sa.exc.DBAPIError as error:
@@ -164,6 +165,55 @@ def _open_mysql(url: sa.URL) -> sa.Engine:
     return engine
 
 
+def _mysql_engine(url: sa.URL, settings: Mapping[str, Any]) -> sa.Engine:
+    timeout = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_SECONDS}
+    engine = sa.create_engine(
+        url.difference_update_query(_TLS_OPTIONS),
+        connect_args={**settings, **timeout, **_encryption(url)},
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        hide_parameters=True,
+    )
+    sa.event.listen(engine, "do_connect", _connect_guarded)
+    return engine
+
+
+def _encryption(url: sa.URL) -> dict[str, Any]:
+    """The driver's arguments for TLS. Left to itself it would speak to any server, and in the clear where that offers no TLS."""
+    said = {name: value for name, value in url.query.items() if name in _TLS_OPTIONS and isinstance(value, str)}
+    if _on(url, said.pop("ssl_disabled", "false")):
+        return {"ssl_disabled": True}
+    if not said and _is_here(url):
+        return {}
+    try:
+        context = ssl.create_default_context(cafile=said.get("ssl_ca"))
+        if "ssl_cert" in said:
+            # With a password, even an empty one, nobody is asked for it on a terminal.
+            context.load_cert_chain(said["ssl_cert"], said.get("ssl_key"), said.get("ssl_key_password", ""))
+    except (OSError, ValueError) as error:  # an `ssl.SSLError` is an `OSError`
+        files = ", ".join(said[name] for name in ("ssl_ca", "ssl_cert", "ssl_key") if name in said)
+        raise UsageError(f"The certificates of the database URL cannot be used ({error}): check {files}.") from None
+    # What MySQL issues to itself on its first start is not in the letter of the standard, which Python 3.13 holds to.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.check_hostname = _on(url, said.get("ssl_check_hostname", "true"))
+    return {"ssl": context}
+
+
+def _on(url: sa.URL, value: str) -> bool:
+    if value.lower() not in ("true", "1", "false", "0"):
+        raise UsageError(f"The URL of the database on {_place(url)} says {value!r}: use true or false.")
+    return value.lower() in ("true", "1")
+
+
+def _is_here(url: sa.URL) -> bool:
+    """Whether the server is reached without leaving this machine."""
+    if "unix_socket" in url.query or url.host in (None, "", "localhost"):
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(str(url.host)).is_loopback
+    return False
+
+
 def _connect_guarded(_dialect: object, _record: object, arguments: list[Any], settings: Mapping[str, Any]) -> WireConnection:
     return WireConnection(*arguments, **settings)
 
@@ -174,7 +224,7 @@ def _ask(engine: sa.Engine) -> None:
 
 
 def _create_database(url: sa.URL) -> None:
-    server = sa.create_engine(url.set(database=""), connect_args={"connect_timeout": CONNECT_SECONDS}, hide_parameters=True)
+    server = _mysql_engine(url.set(database=""), {})
     try:
         name = server.dialect.identifier_preparer.quote_identifier(url.database or "")
         with server.connect() as connection:
@@ -198,6 +248,18 @@ def _unreachable(url: sa.URL, error: sa.exc.DBAPIError) -> SalesmartError:
         return Unreachable(
             f"User {url.username} may not use the database {url.database} on {place}, or it does not exist: let an administrator "
             "create it and grant the user all rights on it."
+        )
+    cause = getattr(error.orig, "original_exception", None)
+    if isinstance(cause, ssl.SSLError):
+        said = getattr(cause, "verify_message", None) or cause.reason or str(cause)
+        return Unreachable(
+            f"The database server {place} cannot be trusted: {said.rstrip('.')}. No password was sent. If an authority of your own "
+            "vouches for it, name its file in the database URL: ?ssl_ca=/path/to/ca.pem."
+        )
+    if code == _NO_TLS:
+        return Unreachable(
+            f"The database server {place} offers no encryption (TLS). No password was sent. Turn TLS on there; or, if nobody can listen on "
+            "the way, say so in the database URL: ?ssl_disabled=true."
         )
     return Unreachable(
         f"The database {url.database} on {place} does not answer (error {code}): check host and port in the database URL, and that the "
