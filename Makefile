@@ -66,8 +66,20 @@ bench-warehouse: $(READY) ## Measure dimensions and the fact, day by day and bes
 
 .PHONY: lock
 lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1 takes the newest
-	@$(COMPILE) --group dev pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --extra deploy --group dev pyproject.toml --output-file requirements.lock
 	@$(COMPILE) --group installer --constraint requirements.lock --output-file .ci/installer.lock
+	@$(COMPILE) --extra deploy --constraint requirements.lock pyproject.toml --output-file deploy/requirements.lock
+
+.PHONY: audit
+audit: $(READY) ## Ask the vulnerability service about every locked package; needs the internet, so no part of check
+	@$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
+
+.PHONY: sbom
+sbom: $(READY) ## Write dist/salesmart.cdx.json, the bill of materials of what is deployed (CycloneDX)
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/salesmart.cdx.json \
+		deploy/requirements.lock
+	@echo "Wrote dist/salesmart.cdx.json."
 
 .PHONY: clean
 clean: ## Remove what make made; the data in .salesmart stays

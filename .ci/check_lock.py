@@ -90,11 +90,14 @@ def main() -> int:
     """Print what is out of step; 1 if anything is."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = pyproject["dependency-groups"]
-    whole, installer = ROOT / "requirements.lock", ROOT / ".ci" / "installer.lock"
-    problems = [f"{whole.name}: {text}" for text in differences(whole, pyproject["project"]["dependencies"] + group(groups, "dev"))]
-    problems += [f"{installer.name}: {text}" for text in differences(installer, group(groups, "installer"))]
-    apart = {(pin.name, pin.version) for pin in pins(installer)} - {(pin.name, pin.version) for pin in pins(whole)}
-    problems += [f"{installer.name}: {name} {version} is not the version of {whole.name}" for name, version in sorted(apart)]
+    deployed = pyproject["project"]["dependencies"] + pyproject["project"]["optional-dependencies"]["deploy"]
+    whole = ROOT / "requirements.lock"
+    problems = [f"{whole.name}: {text}" for text in differences(whole, deployed + group(groups, "dev"))]
+    for name, wanted in ((".ci/installer.lock", group(groups, "installer")), ("deploy/requirements.lock", deployed)):
+        part = ROOT / name
+        problems += [f"{name}: {text}" for text in differences(part, wanted)]
+        apart = {(pin.name, pin.version) for pin in pins(part)} - {(pin.name, pin.version) for pin in pins(whole)}
+        problems += [f"{name}: {package} {version} is not the version of {whole.name}" for package, version in sorted(apart)]
     if problems:
         print(*problems, "`make lock` brings the lock files in step.", sep="\n")
         return 1
