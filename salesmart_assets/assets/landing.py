@@ -1,10 +1,10 @@
 """Landing: the S3 objects of a batch, entered in the ledger."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, MetadataValue, asset
 
-from salesmart_assets.assets.step import CONTRACTS, OWNER, PARTITIONS, column_schema, run_step
+from salesmart_assets.assets.step import CONTRACTS, OWNER, PARTITIONS, SETTINGS, code_at, column_schema, run_step
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.contracts.tables import raw_name
@@ -35,12 +35,24 @@ def raw_asset(source: str) -> AssetsDefinition:
             "size and identity. An object that was overwritten is a new identity, which supersedes the old one."
         ),
         # The columns of the files, so that those made of them lead somewhere.
-        metadata={"grain": "one S3 object", "dagster/column_schema": column_schema(CONTRACTS[source].table_columns())},
+        metadata={
+            "grain": "one S3 object",
+            "dagster/column_schema": column_schema(CONTRACTS[source].table_columns()),
+            "dagster/uri": f"{SETTINGS.landing}/{source}",
+            "code": code_at("batch/landing.py"),
+            "contract": _contract_at(source),
+        },
     )
     def raw(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
         return run_step(context, platform, register)
 
     return raw
+
+
+def _contract_at(source: str) -> MetadataValue[Any]:
+    """Where the contract that holds is written: the user's own, where there is one, else the packaged one."""
+    own = SETTINGS.contracts / f"{source}.yaml" if SETTINGS.contracts else None
+    return MetadataValue.path(str(own)) if own and own.exists() else code_at(f"contracts/{source}.yaml")
 
 
 landing_assets = [raw_asset(source) for source in SOURCES]

@@ -1,8 +1,9 @@
 """The marts, and their publication to the database."""
 
-from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
+from dagster import AssetExecutionContext, AssetKey, AssetsDefinition, MaterializeResult, MetadataValue, asset
 
-from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, run_step, table_metadata
+from salesmart_assets.assets.freshness import NEW_SALES_EVERY_DAY
+from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, code_at, described, run_step, table_metadata
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
 from salesmart_assets.resources import PlatformResource
 
@@ -30,8 +31,9 @@ def mart_asset(name: str) -> AssetsDefinition:
         partitions_def=PARTITIONS,
         kinds={"delta", "pyspark"},
         owners=[OWNER],
-        description=f"{_DOCS[name]} Months that the batch touches are computed whole and replaced.",
-        metadata=table_metadata(TABLES[name]),
+        description=described(f"{_DOCS[name]} Months that the batch touches are computed whole and replaced.", TABLES[name]),
+        freshness_policy=NEW_SALES_EVERY_DAY,
+        metadata={**table_metadata(TABLES[name], "transforms/marts.py"), "report": MetadataValue.asset(AssetKey("monthly_report"))},
     )
     def mart(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
         from salesmart_assets.batch import marts
@@ -52,7 +54,8 @@ def mart_asset(name: str) -> AssetsDefinition:
         "The marts and dimensions as readers see them in the database: all stale slices are switched in one transaction, after rows "
         "and sums were verified. Then the batch's files are done, and archived."
     ),
-    metadata={"grain": "one slice (a month of a mart, a whole dimension) made visible"},
+    freshness_policy=NEW_SALES_EVERY_DAY,
+    metadata={"grain": "one slice (a month of a mart, a whole dimension) made visible", "code": code_at("publish/publisher.py")},
 )
 def mart_publication(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Publish what is stale."""

@@ -2,7 +2,8 @@
 
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
-from salesmart_assets.assets.step import OWNER, PARTITIONS, run_step
+from salesmart_assets.assets.freshness import EACH_MORNING, ON_THE_FIRST
+from salesmart_assets.assets.step import OWNER, PARTITIONS, code_at, run_step
 from salesmart_assets.resources import PlatformResource
 
 
@@ -16,7 +17,8 @@ from salesmart_assets.resources import PlatformResource
         "The day on one page: sales, stores that were silent, leaders and incentives, customers, price changes, expiring stock, and what "
         "was wrong with the data."
     ),
-    metadata={"grain": "one page per batch date"},
+    freshness_policy=EACH_MORNING,
+    metadata={"grain": "one page per batch date", "code": code_at("reports/daily.py")},
 )
 def daily_report(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Write the day's page."""
@@ -35,7 +37,8 @@ def daily_report(context: AssetExecutionContext, platform: PlatformResource) -> 
         "The month on one page, for each month whose marts changed: stores, sellers and their incentives, customers and their "
         "coupons, teams, price changes; and beside it an Excel workbook, to be filtered and sorted."
     ),
-    metadata={"grain": "one page and one workbook per month"},
+    freshness_policy=ON_THE_FIRST,
+    metadata={"grain": "one page and one workbook per month", "code": code_at("reports/monthly.py")},
 )
 def monthly_report(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Write the pages and workbooks of the months that changed."""

@@ -38,6 +38,8 @@ TAKE_TAG = "salesmart/take"
 PENDING = "pending"
 _RETRIES = 3
 _PAUSE_SECONDS = 5
+_ADDRESSES = ("pages", "workbooks")
+"""Facts that are addresses of files for people; the latest is shown so that it can be copied."""
 
 # Only files are read here: the package's contracts, and the user's own where SALESMART_CONTRACTS names a folder.
 SETTINGS = Settings.load()
@@ -77,17 +79,30 @@ def column_lineage(made: Lineage) -> TableColumnLineage:
     return TableColumnLineage({name: [TableColumnDep(o.table, o.column) for o in sorted(origins)] for name, origins in made.items()})
 
 
-def table_metadata(table: Table) -> dict[str, Any]:
-    """What the UI shows of a table before it was ever made."""
+def described(meaning: str, table: Table) -> str:
+    """What a table is and what one row of it is, as the first words that people read of it."""
+    return f"{meaning} Grain: {table.grain}."
+
+
+def table_metadata(table: Table, code: str) -> dict[str, Any]:
+    """What the UI shows of a table before it was ever made. `code`: the module that makes it, as a path in the package."""
     made = LINEAGE.get(table.name)
     return {
         "dagster/column_schema": column_schema(table.columns, table.key, made),
         **({"dagster/column_lineage": column_lineage(made)} if made else {}),
         "dagster/table_name": table.name,
+        "dagster/uri": f"{SETTINGS.lake_uri}/{table.name}",
+        "code": code_at(code),
+        "dictionary": MetadataValue.path(f"docs/data-dictionary.md#{table.name}"),
         "grain": table.grain,
         "key": ", ".join(table.key),
         "partitioned_by": ", ".join(table.partition_by) or "not partitioned",
     }
+
+
+def code_at(path: str) -> MetadataValue[Any]:
+    """Where in the package something is made."""
+    return MetadataValue.path(f"salesmart_assets/{path}")
 
 
 def run_step(
@@ -106,6 +121,7 @@ def run_step(
         with platform.open(context.log.info) as opened:
             try:
                 report = step(opened, run)
+                shown = {**_shown(report), **_table_now(opened, name, report)}
             except Permanent as error:
                 # Whoever asks the ledger why a file is not done gets the answer there, however the run was started.
                 opened.ledger.failed(run.batch_date, f"{name}: {error}")
@@ -122,21 +138,35 @@ def run_step(
     restated = report.facts.get(RESTATED)
     if isinstance(restated, list) and restated:
         context.log.info("Restated months: %s", ", ".join(restated))
-    return MaterializeResult(metadata={"seconds": seconds, **_shown(report)})
+    return MaterializeResult(metadata={"seconds": seconds, **shown})
+
+
+def _table_now(platform: Platform, name: str, report: Report) -> Mapping[str, Any]:
+    """The table after the step: how many rows it has, and a few of those that the step made, personal data hidden."""
+    if name not in platform.tables.by_name:
+        return {}
+    from salesmart_assets.batch.preview import preview
+
+    snapshot = platform.lake.snapshot(name)
+    rows = preview(snapshot, report.slices)
+    return {"dagster/row_count": snapshot.rows, **({"preview": MetadataValue.md(rows)} if rows else {})}
 
 
 def _shown(report: Report) -> Mapping[str, Any]:
-    shown: dict[str, Any] = {}
+    # Numbers stay numbers, and are there each time: the UI plots them from run to run.
+    shown: dict[str, Any] = {"rows": report.rows, "bytes": report.bytes}
     if report.version is not None:
-        shown = {"dagster/row_count": report.rows, "bytes": report.bytes, "delta_version": report.version}
-    elif report.bytes or report.rows:
-        shown = {"rows": report.rows, "bytes": report.bytes}
+        shown["delta_version"] = report.version
     if report.slices:
         shown["slices"] = MetadataValue.json(list(report.slices))
     fact: Any
     for name, fact in report.facts.items():
         if name == "preview":
             shown[name] = MetadataValue.md(str(fact))
+        elif name in _ADDRESSES and isinstance(fact, list) and fact:
+            shown[name.removesuffix("s")] = MetadataValue.path(fact[-1])
+            if len(fact) > 1:
+                shown[name] = MetadataValue.json(fact)
         elif isinstance(fact, (int, float, str, bool)):
             shown[name] = fact
         else:

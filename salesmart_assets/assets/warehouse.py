@@ -2,7 +2,7 @@
 
 from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, asset
 
-from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, run_step, table_metadata
+from salesmart_assets.assets.step import OWNER, PARTITIONS, TABLES, described, run_step, table_metadata
 from salesmart_assets.contracts.tables import DIMENSIONS, ROLLUPS, SOURCE_OF, staging_name
 from salesmart_assets.resources import PlatformResource
 
@@ -29,8 +29,8 @@ def dimension_asset(name: str) -> AssetsDefinition:
         partitions_def=PARTITIONS,
         kinds=_KINDS,
         owners=[OWNER],
-        description=_DIMENSION_DOCS[name],
-        metadata=table_metadata(TABLES[name]),
+        description=described(_DIMENSION_DOCS[name], TABLES[name]),
+        metadata=table_metadata(TABLES[name], "transforms/dimensions.py"),
     )
     def dimension(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
         from salesmart_assets.batch import dimensions
@@ -47,11 +47,12 @@ def dimension_asset(name: str) -> AssetsDefinition:
     partitions_def=PARTITIONS,
     kinds=_KINDS,
     owners=[OWNER],
-    description=(
+    description=described(
         "Every sold line, once, with the customer, store, product and seller as they were on the day of the sale. A line whose "
-        "customer or seller nobody delivered yet keeps its place, with key -1, and resolves by itself when the member arrives."
+        "customer or seller nobody delivered yet keeps its place, with key -1, and resolves by itself when the member arrives.",
+        TABLES["fact_sales"],
     ),
-    metadata=table_metadata(TABLES["fact_sales"]),
+    metadata=table_metadata(TABLES["fact_sales"], "transforms/fact.py"),
 )
 def fact_sales(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
     """Recompute the stale sale dates."""
@@ -70,8 +71,8 @@ def rollup_asset(name: str) -> AssetsDefinition:
         partitions_def=PARTITIONS,
         kinds=_KINDS,
         owners=[OWNER],
-        description=_ROLLUP_DOCS[name],
-        metadata=table_metadata(TABLES[name]),
+        description=described(_ROLLUP_DOCS[name], TABLES[name]),
+        metadata=table_metadata(TABLES[name], "transforms/rollups.py"),
     )
     def rollup(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
         from salesmart_assets.batch import warehouse

@@ -97,7 +97,8 @@ def staging_name(source: str) -> str:
 
 
 _ORIGIN = (
-    column("additional_columns", "string", "Columns that the contract does not name, by name, as JSON."),
+    # Nobody knows what they hold: they are hidden where people look in passing, as personal data is.
+    column("additional_columns", "string", "Columns that the contract does not name, by name, as JSON.", pii=True),
     column("source_file", "string", "Landing address of the file the row came in.", required=True),
     column("source_row", "integer", "Number of the row in its file; the first row after the header is 1.", required=True),
     column("file_id", "integer", "Number of the file in the ledger.", required=True),
@@ -257,6 +258,7 @@ def _marts() -> tuple[Table, ...]:
                     "string",
                     "Coupon for the next purchase: can't be guessed, stable when the month is rebuilt.",
                     required=True,
+                    pii=True,  # Whoever sees it can spend it.
                 ),
                 column("coupon_percent", "integer", "Discount of the coupon, in percent, by segment and policy.", required=True),
                 column("coupon_expiry", "date", "Last day of the coupon.", required=True),

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dagster import Definitions, ScheduleDefinition
+from dagster import AssetSpec, Definitions, ScheduleDefinition
+from dagster._core.definitions.freshness import CronFreshnessPolicy
 
 from salesmart_assets.definitions import defs
 
+ROOT = Path(__file__).parent.parent.parent
+SPECS: list[AssetSpec] = [spec for asset in defs.assets or () for spec in asset.specs]  # type: ignore[union-attr]
 SNAPSHOT = Path(__file__).with_name("graph.json")
 UPDATE = "python -m salesmart_assets_tests.graph.test_graph"
 
@@ -50,13 +53,26 @@ def test_definitions_are_valid() -> None:
 
 
 def test_every_asset_says_what_it_is() -> None:
-    """Every asset has a description, an owner, kinds and a grain."""
-    for asset in defs.assets or ():
-        for spec in asset.specs:  # type: ignore[union-attr]
-            assert spec.description, spec.key
-            assert spec.owners, spec.key
-            assert spec.kinds, spec.key
-            assert spec.metadata["grain"], spec.key
+    """Every asset has a description, an owner, kinds and a grain, and names the module that makes it; tables have an address, too."""
+    for spec in SPECS:
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.metadata["grain"], spec.key
+        assert (ROOT / spec.metadata["code"].value).is_file(), spec.key
+        if "dagster/table_name" in spec.metadata:
+            assert spec.metadata["grain"] in spec.description
+            assert spec.metadata["dagster/uri"].endswith(f"/{spec.key.to_user_string()}")
+
+
+def test_marts_and_reports_have_a_freshness_policy() -> None:
+    """Marts are expected anew every day, reports at the hour at which people read them: the UI says which is late."""
+    policies = {spec.key.to_user_string(): spec.freshness_policy for spec in SPECS if spec.group_name in ("marts", "reports")}
+    assert all(policies.values())
+    daily, monthly = policies["daily_report"], policies["monthly_report"]
+    assert isinstance(daily, CronFreshnessPolicy)
+    assert isinstance(monthly, CronFreshnessPolicy)
+    assert (daily.deadline_cron, monthly.deadline_cron) == ("0 8 * * *", "0 8 1 * *")
 
 
 def test_importing_the_definitions_starts_nothing() -> None:

@@ -93,6 +93,7 @@ def assets() -> str:
             if name in (f"raw_{source}", f"stg_{source}"):
                 name = f"{name.removesuffix(source)}SOURCE"
                 told = told.replace(f"the source `{source}`", "a source").replace(f"the `{source}` files", "a source's files")
+                told = told.replace(f"a {source} file", "a file")
         found.setdefault(node.group_name, {})[name] = told
     rows = [(group, f"`{name}`", told) for group, names in found.items() for name, told in names.items()]
     return _table(("group", "asset", "what it is"), rows)
