@@ -20,18 +20,24 @@ _PATIENCE_SECONDS = 20
 
 
 def serve(settings: Settings, *, read_only: bool = False) -> int:
-    """Run until interrupted; returns the exit code. One fixed local endpoint serves all of Dagster's processes."""
+    """Run until interrupted; returns the exit code. One fixed local endpoint serves all of Dagster's processes.
+
+    A UI that is `read_only` starts no runs, so it needs no landing zone: it can be served beside one that does.
+    """
     prepare_home(settings)
     environment = dict(os.environ)
     environment[f"{PREFIX}HOME"] = str(settings.root)
     environment.setdefault("RUST_LOG", "error")
     with ExitStack() as stack:
-        if settings.uses_local_s3:
+        if settings.uses_local_s3 and not read_only:
             endpoint = stack.enter_context(LocalEndpoint.start(settings, port=settings.s3_port))
             environment[f"{PREFIX}S3_LOCAL_URL"] = endpoint.url
             terminal.err.print(f"Landing zone  {settings.landing} at {endpoint.url}")
         terminal.err.print(f"UI            http://{_HOST}:{settings.port}")
-        terminal.err.print("Put a file:   salesmart land FILE --source sales   (the sensor looks every 15 s)")
+        if read_only:
+            terminal.err.print("Read only:    everything can be looked at, and nothing is changed or loaded from here")
+        else:
+            terminal.err.print("Put a file:   salesmart land FILE --source sales   (the sensor looks every 15 s)")
         module = "dagster_webserver" if read_only else "dagster"
         # Dagster warns of the command that starts all of it in favour of another tool, which the platform does not need.
         quiet = ["-W", "ignore:Function `dev_command` is superseded"]

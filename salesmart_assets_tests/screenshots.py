@@ -21,7 +21,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Error, FloatRect, Page, sync_playwright
 
 from salesmart_assets_tests.end_to_end.conftest import Installation
-from salesmart_assets_tests.end_to_end.test_dev import served
+from salesmart_assets_tests.end_to_end.serving import served
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 MOST_BYTES = 200_000
