@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,9 +28,8 @@ from salesmart_assets.contracts import SOURCES
 from salesmart_assets.definitions import defs
 from salesmart_assets.publish.database import describe
 from salesmart_assets.settings import Settings
+from salesmart_assets.workers import PROCESS_TAG, alive, this_process
 
-PROCESS_TAG = ".dagster/salesmart_process"
-"""The process of a run that was started here; a name that the UI does not show, because it says nothing to people."""
 _MOST_ROUNDS = 3
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OPEN = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
@@ -65,7 +63,7 @@ def instance(settings: Settings) -> Iterator[DagsterInstance]:
     prepare_home(settings)
     with DagsterInstance.from_config(str(settings.dagster_home)) as opened:
         for run in opened.get_runs(RunsFilter(statuses=_OPEN)):
-            if PROCESS_TAG in run.tags and not _alive(run.tags[PROCESS_TAG]):
+            if PROCESS_TAG in run.tags and not alive(run.tags[PROCESS_TAG]):
                 why = "The process of this run ended without finishing it. What it left is repaired by the next run."
                 opened.report_run_failed(run, why)
         yield opened
@@ -76,7 +74,7 @@ def run_batch(
 ) -> BatchRun:
     """Run `load_batch` for one batch date in this process; never raises for a failed batch."""
     job = defs.resolve_job_def("load_batch")
-    tags = {PROCESS_TAG: _process()} | ({} if rebuild else {TAKE_TAG: PENDING})
+    tags = {PROCESS_TAG: this_process()} | ({} if rebuild else {TAKE_TAG: PENDING})
     started = monotonic()
     with listening(on_step), _interruptible():
         result = job.execute_in_process(
@@ -112,30 +110,6 @@ def _interruptible() -> Iterator[None]:
         yield
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
-
-
-def _process() -> str:
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
-
-
-def _alive(mark: str) -> bool:
-    """Whether the process of a run still lives; one on another host can't be seen and counts as alive."""
-    host, pid, started = mark.split("/")
-    return host != socket.gethostname() or (started != "" and _started(int(pid)) == started)
-
-
-def _started(pid: int) -> str:
-    """When a process began, in the kernel's ticks: tells a process from a later one with the same number."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.exists():
-        return stat.read_text().rsplit(")", 1)[1].split()[19]
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        return "alive"
-    return "alive"
 
 
 def load(platform: Platform, dates: Sequence[date]) -> list[BatchRun]:

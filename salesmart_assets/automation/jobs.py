@@ -11,6 +11,8 @@ load_batch = define_asset_job(
         "Load one batch: from the files of a batch date to published marts and reports. Started by a person, it reads the batch's "
         "files again and rebuilds what they touch; started by the sensor, it takes what is pending."
     ),
+    # Started again after a crash, it goes through every step: what is done is known to the ledger, not to Dagster.
+    tags={"dagster/retry_strategy": "ALL_STEPS"},
     # One process: steps share the engine's session, and a JVM or Sail is started once, not once per step.
     executor_def=in_process_executor,
 )

@@ -18,7 +18,6 @@ import subprocess
 import sysconfig
 import tempfile
 import time
-import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,18 +25,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from filelock import FileLock
 
 from salesmart_assets.errors import Unreachable
+from salesmart_assets.local.tied import let_go, start_tied
 from salesmart_assets.settings import Settings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# The shell becomes rclone; what stays beside it waits on a pipe whose other end only the starting process holds. The pipe closes
-# when that process ends, however it ends (SIGKILL included), and rclone is told to stop, and made to if it does not.
-_DIE_WITH_PARENT = """
-exec 3<&0
-( cat <&3 >/dev/null; kill $$; for _ in 1 2 3; do sleep 1; kill -0 $$ || exit 0; done; kill -9 $$ ) >/dev/null 2>&1 &
-exec "$@" </dev/null 3<&-
-"""
 # Two endpoints over one folder see each other's writes when their directory caches have expired. At 1 ms that is before any
 # client's next request; 0 makes rclone spin in its own expiry and never answer; at 10 ms stale listings were seen.
 _DIR_CACHE_TIME = "1ms"
@@ -105,8 +98,6 @@ class LocalEndpoint:
         self._process = process
         self._log = log
         self._starter = os.getpid()
-        if process is not None:
-            _STARTED_HERE.add(process)
 
     @classmethod
     def start(cls, settings: Settings, *, port: int | None = None) -> LocalEndpoint:
@@ -127,14 +118,8 @@ class LocalEndpoint:
         # By environment, not by argument: arguments of a process are shown to every user of the machine.
         environment |= {"RCLONE_AUTH_KEY": f'"{credentials.access_key_id},{credentials.secret_access_key}"', "RCLONE_CONFIG": os.devnull}
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", _DIE_WITH_PARENT, "sh", *command],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                start_new_session=True,  # Ctrl-C reaches the starting process, which still needs its endpoint to finish
-            )
+            # Out of reach of Ctrl-C, which goes to the starting process: that still needs its endpoint to finish.
+            process = start_tied(command, environment, output)
         endpoint = cls("", credentials, process, log)
         deadline = time.monotonic() + _START_SECONDS
         while True:
@@ -156,12 +141,17 @@ class LocalEndpoint:
         """The endpoint that another process of this home runs, at `s3_local_url` or on `s3_port`; `stop` leaves it running."""
         return cls(settings.s3_local_url or f"http://127.0.0.1:{settings.s3_port}", local_credentials(settings), None, None)
 
+    @property
+    def running(self) -> bool:
+        """Whether the process that was started here still runs."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """Stop the endpoint; the objects stay in the folder. Stopping twice does nothing."""
         process, self._process = self._process, None
         if process is None or self._log is None or self._starter != os.getpid():
             return  # not started here: it is not ours to stop
-        _let_go(process)
+        let_go(process)
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -178,24 +168,6 @@ class LocalEndpoint:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop it."""
         self.stop()
-
-
-_STARTED_HERE: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
-
-
-def _let_go(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-
-
-def _let_go_in_fork() -> None:
-    # A fork gets a copy of the pipe's end: kept, it would hold the endpoint up after the starting process is gone.
-    for process in list(_STARTED_HERE):
-        _let_go(process)
-        process.returncode = 0  # no child of the fork's: nothing to wait for
-
-
-os.register_at_fork(after_in_child=_let_go_in_fork)
 
 
 def _forget_old_logs(logs: Path) -> None:

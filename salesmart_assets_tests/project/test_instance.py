@@ -21,7 +21,12 @@ def test_instance_frees_slots_and_retries_crashes_only(tmp_path: Path) -> None:
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
         assert queue.max_concurrent_runs == 1
+        assert queue.max_user_code_failure_retries == 10
+        assert queue.user_code_failure_retry_delay == 5
         assert instance.run_monitoring_enabled
+        assert instance.run_monitoring_start_timeout_seconds == 300
+        assert instance.run_monitoring_max_resume_run_attempts == 0
+        assert instance.run_launcher.supports_check_run_worker_health
         assert instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] == 300
         assert instance.run_retries_enabled
         assert instance.run_retries_max_retries == 1
