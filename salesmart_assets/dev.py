@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
@@ -104,19 +104,27 @@ class _Endpoint:
 
     def __init__(self, settings: Settings) -> None:
         """Start it. Raises `Unreachable` if that can't be done."""
-        self._start: Callable[[], LocalEndpoint] = lambda: LocalEndpoint.start(settings, port=settings.s3_port)
-        self.running = self._start()
+        self._settings = settings
+        self._endpoint = self._started()
+        self.url = self._endpoint.url
+
+    def _started(self) -> LocalEndpoint:
+        return LocalEndpoint.start(self._settings, port=self._settings.s3_port)
 
     def look(self) -> None:
         """Start it again if it has ended; where that fails, the next look tries again."""
-        if self.running.running:
+        if self._endpoint.running:
             return
         terminal.err.print("The local S3 endpoint has ended; it is started again.", style="yellow")
-        self.running.stop()
+        self._endpoint.stop()
         try:
-            self.running = self._start()
+            self._endpoint = self._started()
         except SalesmartError as error:
             terminal.err.print(str(error), style="red")
+
+    def stop(self) -> None:
+        """Stop it; the objects stay."""
+        self._endpoint.stop()
 
 
 def serve(settings: Settings, *, read_only: bool = False) -> int:
@@ -137,9 +145,9 @@ def serve(settings: Settings, *, read_only: bool = False) -> int:
         if settings.uses_local_s3 and not read_only:
             _await_port(settings.s3_port, "S3_PORT")
             endpoint = _Endpoint(settings)
-            stack.callback(lambda: endpoint.running.stop())
-            environment[f"{PREFIX}S3_LOCAL_URL"] = endpoint.running.url
-            terminal.err.print(f"Landing zone  {settings.landing} at {endpoint.running.url}")
+            stack.callback(endpoint.stop)
+            environment[f"{PREFIX}S3_LOCAL_URL"] = endpoint.url
+            terminal.err.print(f"Landing zone  {settings.landing} at {endpoint.url}")
         terminal.err.print(f"UI            http://{_HOST}:{settings.port}")
         if read_only:
             terminal.err.print("Read only:    everything can be looked at, and nothing is changed or loaded from here")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shutil
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib import resources
-from pathlib import Path
 from time import monotonic
 
 from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, JsonMetadataValue, RunsFilter
@@ -26,10 +26,19 @@ from salesmart_assets.batch.reconcile import unread
 from salesmart_assets.batch.run import RESTATED
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.definitions import defs
-from salesmart_assets.publish.database import describe
-from salesmart_assets.settings import Settings
+from salesmart_assets.errors import UsageError
+from salesmart_assets.publish.database import describe, open_database
+from salesmart_assets.settings import PREFIX, Settings
 from salesmart_assets.workers import PROCESS_TAG, alive, this_process
 
+_DAGSTER_URL = f"{PREFIX}DAGSTER_URL"
+_ON_MYSQL = f"""
+# Everybody who uses this instance has the address in the environment; it stands in no file.
+storage:
+  mysql:
+    mysql_url:
+      env: {_DAGSTER_URL}
+"""
 _MOST_ROUNDS = 3
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OPEN = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
@@ -47,14 +56,39 @@ class BatchRun:
 
 
 def prepare_home(settings: Settings) -> None:
-    """Make Dagster's home, with the packaged `dagster.yaml` unless there is one already, and point Dagster at it."""
+    """Make Dagster's home, with the packaged `dagster.yaml` unless there is one already, and point Dagster at it.
+
+    Raises `UsageError` where that file and `SALESMART_DAGSTER_URL` contradict each other, and `Unreachable` if that database is.
+    """
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"
+    url = settings.dagster_database_url
     if not target.exists():
-        with resources.as_file(resources.files("salesmart_assets.local") / "dagster.yaml") as packaged:
-            shutil.copyfile(packaged, target)
+        packaged = resources.files("salesmart_assets.local").joinpath("dagster.yaml").read_text("utf-8")
+        # Whole or not at all: half a file would be taken for the user's own.
+        whole = home / f".dagster.yaml.{os.getpid()}"
+        whole.write_text(packaged + (_ON_MYSQL if url else ""), "utf-8")
+        whole.replace(target)
+    elif bool(url) != (_DAGSTER_URL in re.sub(r"#.*", "", target.read_text("utf-8"))):
+        raise UsageError(
+            f"{_DAGSTER_URL} is {'set' if url else 'not set'}, but {target} {'does not name it' if url else 'names it'} as the place of "
+            "Dagster's history. Set it accordingly, or move that file away: it is made anew, and the history begins anew where it then is."
+        )
+    if url:
+        os.environ[_DAGSTER_URL] = _for_dagster(url)
     os.environ["DAGSTER_HOME"] = str(home)
+
+
+def _for_dagster(url: str) -> str:
+    """The address of Dagster's database by the driver that Dagster uses; the database is made if it does not exist."""
+    if importlib.util.find_spec("dagster_mysql") is None:
+        raise UsageError(f"{_DAGSTER_URL} needs one more package: pip install 'salesmart[mysql-instance]'.")
+    driver, _, rest = url.partition("://")
+    if driver.partition("+")[0] not in ("mysql", "mariadb"):
+        raise UsageError(f"{_DAGSTER_URL} takes MySQL or MariaDB: mysql+pymysql://user:password@host/dagster.")
+    open_database(f"mysql+pymysql://{rest}").dispose()
+    return f"mysql+mysqlconnector://{rest}"
 
 
 @contextmanager

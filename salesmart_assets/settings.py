@@ -95,6 +95,13 @@ class Settings(BaseSettings):
     ledger_url: SecretStr | None = Field(
         None, description="Database of the ledger. Default: beside the marts; where those are on SQLite, HOME/ledger.db."
     )
+    dagster_url: SecretStr | None = Field(
+        None,
+        description=(
+            "Database of Dagster's own history, such as mysql+pymysql://user:password@host/dagster; needs `salesmart[mysql-instance]`. "
+            "Default SQLite in HOME."
+        ),
+    )
     spark: str = Field(
         "sail",
         description="Engine: sail, local[*], spark://host:7077 or sc://host:15002.",
@@ -231,6 +238,11 @@ class Settings(BaseSettings):
         if self.ledger_url is not None and self.ledger_url.get_secret_value():
             return self.ledger_url.get_secret_value()
         return f"sqlite:///{self.root / 'ledger.db'}" if self.marts_url.startswith("sqlite") else self.marts_url
+
+    @property
+    def dagster_database_url(self) -> str:
+        """SQLAlchemy URL of Dagster's own database; empty where it keeps its history in files. May contain a password: never log it."""
+        return self.dagster_url.get_secret_value() if self.dagster_url is not None else ""
 
     @property
     def uses_local_s3(self) -> bool:

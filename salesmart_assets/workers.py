@@ -38,10 +38,8 @@ class LocalRunLauncher(DefaultRunLauncher):
         super().launch_run(context)
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        if PROCESS_TAG in run.tags:
-            lives = alive(run.tags[PROCESS_TAG])
-        else:
-            lives = not _seen_from_here(run) or self._worker_lives(run)
+        mark = run.tags.get(PROCESS_TAG)
+        lives = alive(mark) if mark else (not _seen_from_here(run) or self._worker_lives(run))
         return CheckRunHealthResult(WorkerStatus.RUNNING if lives else WorkerStatus.NOT_FOUND, "" if lives else "its process is gone")
 
     def _worker_lives(self, run: DagsterRun) -> bool:

@@ -14,8 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,25 +46,25 @@ class MariaDb:
             return list(cursor.fetchall())
 
 
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDb]:
-    """A MariaDB server of this test process alone, that offers no encryption."""
-    with running_mariadb("--skip-ssl") as database:
-        yield database
+class MariaDbServer:
+    """A MariaDB server with these options, in a temporary folder, gone with this process; it offers no encryption unless they say so.
 
+    `durable` keeps what was committed when it is killed.
+    """
 
-@contextmanager
-def running_mariadb(*options: str) -> Iterator[MariaDb]:
-    """A MariaDB server with these options, in a temporary folder, gone with the process."""
-    server, install = _program("mariadbd", "mysqld"), _program("mariadb-install-db", "mysql_install_db")
-    # Not pytest's folder: the path of a Unix socket may have 107 characters at most.
-    home = Path(tempfile.mkdtemp(prefix="salesmart-db-"))
-    try:
+    def __init__(self, *options: str, durable: bool = False) -> None:
+        self._options = options or ("--skip-ssl",)
+        self._server, install = _program("mariadbd", "mysqld"), _program("mariadb-install-db", "mysql_install_db")
+        # Not pytest's folder: the path of a Unix socket may have 107 characters at most.
+        self._home = Path(tempfile.mkdtemp(prefix="salesmart-db-"))
+        self._safety = (
+            ("--innodb-flush-log-at-trx-commit=2",) if durable else ("--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF")
+        )
         subprocess.run(
             [
                 install,
                 "--no-defaults",
-                f"--datadir={home / 'data'}",
+                f"--datadir={self._home / 'data'}",
                 f"--user={getpass.getuser()}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
@@ -76,14 +75,88 @@ def running_mariadb(*options: str) -> Iterator[MariaDb]:
             check=True,
             capture_output=True,
         )
-        process, database = _start(server, home, options)
-        try:
-            yield database
-        finally:
-            process.kill()
-            process.wait()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+        user, password = "salesmart", secrets.token_hex(8)
+        (self._home / "init.sql").write_text(
+            f"CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}';\n"
+            f"GRANT ALL ON *.* TO '{user}'@'%' WITH GRANT OPTION;\n"
+            f"ALTER USER root@localhost IDENTIFIED BY '{password}';\n"
+        )
+        # Another process may snatch a free port before the server has it, so try a few.
+        for _ in range(5):
+            self.database = MariaDb(free_port(), user, password)
+            try:
+                self.start()
+                return
+            except _DoesNotStart:
+                continue
+        pytest.fail(f"mariadbd does not start; the end of its log:\n{self._log[-2000:]}", pytrace=False)
+
+    def start(self) -> None:
+        """Start it, on the port that it has had, and wait until it answers."""
+        with (self._home / "server.log").open("wb") as output:
+            self._process = subprocess.Popen(
+                [
+                    self._server,
+                    "--no-defaults",
+                    f"--user={getpass.getuser()}",
+                    f"--datadir={self._home / 'data'}",
+                    f"--socket={self._home / 's'}",
+                    f"--pid-file={self._home / 'pid'}",
+                    f"--init-file={self._home / 'init.sql'}",
+                    f"--tmpdir={self._home}",
+                    f"--port={self.database.port}",
+                    "--bind-address=127.0.0.1",
+                    "--skip-name-resolve",
+                    "--skip-log-bin",
+                    "--performance-schema=OFF",
+                    "--innodb-buffer-pool-size=24M",
+                    "--innodb-log-file-size=4M",
+                    "--innodb-flush-method=nosync",
+                    "--key-buffer-size=1M",
+                    "--table-open-cache=200",
+                    *self._safety,
+                    *self._options,
+                ],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                self.database.execute("SELECT 1")
+                return
+            except pymysql.err.OperationalError:
+                time.sleep(0.05)
+        self.kill()
+        raise _DoesNotStart(self._log[-2000:])
+
+    def kill(self) -> None:
+        """End it at once, as a power cut does."""
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def _log(self) -> str:
+        return (self._home / "server.log").read_text(errors="replace")
+
+    def __enter__(self) -> MariaDbServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+class _DoesNotStart(Exception):
+    """The end of the server's log."""
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """A MariaDB server of this test process alone, in a temporary folder, gone with the process."""
+    with MariaDbServer() as server:
+        yield server.database
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
@@ -108,59 +181,12 @@ def _program(*names: str) -> str:
     )
 
 
-def _start(server: str, home: Path, options: Sequence[str]) -> tuple[subprocess.Popen[bytes], MariaDb]:
-    """Start the server on a free port; another process may snatch the port in between, so try a few."""
-    user, password = "salesmart", secrets.token_hex(8)
-    (home / "init.sql").write_text(
-        f"CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}';\n"
-        f"GRANT ALL ON *.* TO '{user}'@'%' WITH GRANT OPTION;\n"
-        f"ALTER USER root@localhost IDENTIFIED BY '{password}';\n"
-    )
-    log = home / "server.log"
-    for _ in range(5):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [
-                    server,
-                    "--no-defaults",
-                    f"--user={getpass.getuser()}",
-                    f"--datadir={home / 'data'}",
-                    f"--socket={home / 's'}",
-                    f"--pid-file={home / 'pid'}",
-                    f"--init-file={home / 'init.sql'}",
-                    f"--tmpdir={home}",
-                    f"--port={port}",
-                    "--bind-address=127.0.0.1",
-                    "--skip-name-resolve",
-                    "--skip-log-bin",
-                    "--performance-schema=OFF",
-                    "--innodb-buffer-pool-size=24M",
-                    "--innodb-log-file-size=4M",
-                    "--innodb-flush-log-at-trx-commit=0",
-                    "--innodb-flush-method=nosync",
-                    "--innodb-doublewrite=OFF",
-                    "--key-buffer-size=1M",
-                    "--table-open-cache=200",
-                    *options,
-                ],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            )
-        database = MariaDb(port, user, password)
-        deadline = time.monotonic() + _START_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
-            try:
-                database.execute("SELECT 1")
-                return process, database
-            except pymysql.err.OperationalError:
-                time.sleep(0.05)
-        process.kill()
-        process.wait()
-    pytest.fail(f"mariadbd does not start; the end of its log:\n{log.read_text(errors='replace')[-2000:]}", pytrace=False)
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _die_with_parent() -> None:

@@ -20,8 +20,8 @@ from typing import Any, cast
 from PIL import Image
 from playwright.sync_api import Browser, Error, FloatRect, Page, sync_playwright
 
+from salesmart_assets_tests.chaos import Served
 from salesmart_assets_tests.end_to_end.conftest import Installation
-from salesmart_assets_tests.end_to_end.serving import served
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 MOST_BYTES = 200_000
@@ -180,7 +180,8 @@ def main(names: Sequence[str]) -> int:
             browser = playwright.chromium.launch(executable_path=browser_program(), args=list(QUIET))
             print("The demo runs first; it takes a minute or two.", flush=True)
             salesmart("demo")
-            with served(salesmart) as base:
+            with Served(salesmart) as served:
+                base = served.address
                 workspace = ask(base, "{workspaceOrError{... on Workspace{locationEntries{name}}}}")
                 location = workspace["workspaceOrError"]["locationEntries"][0]["name"]
                 run_id = ask(base, "{runsOrError(limit: 1){... on Runs{results{runId}}}}")["runsOrError"]["results"][0]["runId"]

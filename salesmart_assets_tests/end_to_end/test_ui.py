@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from salesmart_assets_tests.chaos import Served
 from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
-from salesmart_assets_tests.end_to_end.serving import served
 from salesmart_assets_tests.screenshots import QUIET, ask, browser_program
 
 _LOAD_SECONDS = 180
@@ -64,13 +64,13 @@ def wait_for_run(address: str, log: Installation, job: str) -> None:
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     """`salesmart dev`, and beside it `salesmart dev --read-only`; a file landed when they ran, and the sensor has had it loaded."""
     salesmart = Installation(tmp_path_factory.mktemp("ui") / "home")
-    with sync_playwright() as playwright, served(salesmart) as address:
+    with sync_playwright() as playwright, Served(salesmart) as served:
         browser = playwright.chromium.launch(executable_path=browser_program(), args=list(QUIET))
         path = salesmart.write("tills.csv", f"{HEADER}\n1,121,bread,{YESTERDAY},1,2.50,2,5.00\n1,121,bread,{YESTERDAY},1,2.50,2,6.00\n")
         salesmart("land", path, "--source", "sales", "--date", str(YESTERDAY))
-        with served(salesmart, "--read-only") as read_only:
-            wait_for_run(address, salesmart, "load_batch")
-            yield Ui(salesmart, address, read_only, browser)
+        with Served(salesmart, "--read-only") as read_only:
+            wait_for_run(served.address, salesmart, "load_batch")
+            yield Ui(salesmart, served.address, read_only.address, browser)
             # Before the servers end: they wait for those who are connected.
             browser.close()
 

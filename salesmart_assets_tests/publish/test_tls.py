@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from salesmart_assets.errors import Unreachable, UsageError
 from salesmart_assets.publish import open_database
-from salesmart_assets_tests.conftest import MariaDb, running_mariadb
+from salesmart_assets_tests.conftest import MariaDb, MariaDbServer
 
 # Resolves to this machine, but does not say so: to the program it is the name of another host.
 ELSEWHERE = "127.1"
@@ -57,8 +57,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mariadb_tls(certificates: Path) -> Iterator[MariaDb]:
     """A server that can encrypt."""
     files = {"ca": "ours.pem", "cert": "server.pem", "key": "server.key"}
-    with running_mariadb(*(f"--ssl-{what}={certificates / file}" for what, file in files.items())) as server:
-        yield server
+    with MariaDbServer(*(f"--ssl-{what}={certificates / file}" for what, file in files.items())) as server:
+        yield server.database
 
 
 def url(server: MariaDb, options: str = "", host: str = ELSEWHERE) -> str:
