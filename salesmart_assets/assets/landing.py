@@ -44,7 +44,7 @@ def raw_asset(source: str) -> AssetsDefinition:
         },
     )
     def raw(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
-        return run_step(context, platform, register)
+        return run_step(context, platform, register, by_date=True)
 
     return raw
 

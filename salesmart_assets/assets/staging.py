@@ -30,7 +30,7 @@ def staging_asset(source: str) -> AssetsDefinition:
     def staged(context: AssetExecutionContext, platform: PlatformResource) -> MaterializeResult[None]:
         from salesmart_assets.batch import staging
 
-        return run_step(context, platform, lambda opened, run: staging.stage(opened, source, run))
+        return run_step(context, platform, lambda opened, run: staging.stage(opened, source, run), by_date=True)
 
     return staged
 
@@ -53,7 +53,7 @@ def rejected_rows(context: AssetExecutionContext, platform: PlatformResource) ->
     """Commit the rejections of the batch's files."""
     from salesmart_assets.batch import staging
 
-    return run_step(context, platform, staging.keep_rejections)
+    return run_step(context, platform, staging.keep_rejections, by_date=True)
 
 
 staging_assets = [*(staging_asset(source) for source in SOURCES), rejected_rows]

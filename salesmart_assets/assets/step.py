@@ -13,6 +13,7 @@ from dagster import (
     Failure,
     MaterializeResult,
     MetadataValue,
+    PartitionKeyRange,
     RetryRequested,
     TableColumn,
     TableColumnConstraints,
@@ -47,6 +48,15 @@ CONTRACTS = load_contracts(SETTINGS.contracts)
 TABLES = build_tables(CONTRACTS)
 LINEAGE = lineage(CONTRACTS, TABLES)
 PARTITIONS = DailyPartitionsDefinition(start_date=SETTINGS.first_batch_date.isoformat(), end_offset=1, timezone="UTC")
+
+
+def batch_dates(tags: Mapping[str, str]) -> list[date]:
+    """The batch dates of a run, by its tags: those of a range where it has several; none where it was started without any."""
+    first = tags.get("dagster/asset_partition_range_start", tags.get("dagster/partition"))
+    if first is None:
+        return []
+    last = tags.get("dagster/asset_partition_range_end", first)
+    return [date.fromisoformat(key) for key in PARTITIONS.get_partition_keys_in_range(PartitionKeyRange(first, last))]
 
 
 def column_schema(columns: Iterable[Column], key: tuple[str, ...] = (), made: Mapping[str, Origins] | None = None) -> TableSchema:
@@ -106,17 +116,33 @@ def code_at(path: str) -> MetadataValue[Any]:
 
 
 def run_step(
-    context: AssetExecutionContext, platform: PlatformResource, step: Callable[[Platform, Run], Report]
+    context: AssetExecutionContext, platform: PlatformResource, step: Callable[[Platform, Run], Report], *, by_date: bool = False
 ) -> MaterializeResult[None]:
-    """Run a step of the batch for the context's partition and show what it did.
+    """Run a step for the context's batch date and show what it did.
+
+    A run of several dates, such as a month that is rebuilt, does a step `by_date` for one date after another; any other
+    once, for all that the dates touch together.
 
     A fault that may pass is tried again after a pause; for any other the step fails at once, with the cause and the cure
     as the first line that people see.
     """
-    run = Run(date.fromisoformat(context.partition_key), context.run.run_id, rebuild=context.run.tags.get(TAKE_TAG) != PENDING)
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    run_id, rebuild = context.run.run_id, context.run.tags.get(TAKE_TAG) != PENDING
+    runs = [Run(day, run_id, rebuild) for day in days] if by_date else [Run(days[-1], run_id, rebuild, tuple(days[:-1]))]
+    results = [_run_once(context, platform, step, run) for run in runs]
+    if len(results) == 1:
+        return MaterializeResult(metadata=results[0])
+    for run, shown in zip(runs, results, strict=True):
+        context.add_asset_metadata(shown, partition_key=run.batch_date.isoformat())
+    return MaterializeResult()
+
+
+def _run_once(
+    context: AssetExecutionContext, platform: PlatformResource, step: Callable[[Platform, Run], Report], run: Run
+) -> dict[str, Any]:
     started = monotonic()
     name = context.asset_key.to_user_string()
-    emit(StepEvent(name, context.partition_key))
+    emit(StepEvent(name, run.batch_date.isoformat()))
     try:
         with platform.open(context.log.info) as opened:
             try:
@@ -124,7 +150,8 @@ def run_step(
                 shown = {**_shown(report), **_table_now(opened, name, report)}
             except Permanent as error:
                 # Whoever asks the ledger why a file is not done gets the answer there, however the run was started.
-                opened.ledger.failed(run.batch_date, f"{name}: {error}")
+                for day in (run.batch_date, *run.others):
+                    opened.ledger.failed(day, f"{name}: {error}")
                 raise
     except Retryable as error:
         if context.retry_number < _RETRIES:
@@ -134,11 +161,11 @@ def run_step(
     except SalesmartError as error:
         raise Failure(str(error), allow_retries=False) from error
     seconds = round(monotonic() - started, 3)
-    emit(StepEvent(name, context.partition_key, seconds, report.rows))
+    emit(StepEvent(name, run.batch_date.isoformat(), seconds, report.rows))
     restated = report.facts.get(RESTATED)
     if isinstance(restated, list) and restated:
         context.log.info("Restated months: %s", ", ".join(restated))
-    return MaterializeResult(metadata={"seconds": seconds, **shown})
+    return {"seconds": seconds, **shown}
 
 
 def _table_now(platform: Platform, name: str, report: Report) -> Mapping[str, Any]:

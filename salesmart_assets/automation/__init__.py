@@ -1,7 +1,7 @@
-"""What starts runs: the job of a batch with the sensor that asks for it, and those of the reports with their schedules."""
+"""What starts runs: the jobs, the sensor that asks for batches, and the schedules of the reports."""
 
-from salesmart_assets.automation.jobs import load_batch, make_daily_report, make_monthly_report
+from salesmart_assets.automation.jobs import load_batch, make_daily_report, make_monthly_report, publish_marts, rebuild_month
 from salesmart_assets.automation.schedules import REPORT_SCHEDULES
 from salesmart_assets.automation.sensors import landing_sensor
 
-__all__ = ["REPORT_SCHEDULES", "landing_sensor", "load_batch", "make_daily_report", "make_monthly_report"]
+__all__ = ["REPORT_SCHEDULES", "landing_sensor", "load_batch", "make_daily_report", "make_monthly_report", "publish_marts", "rebuild_month"]

@@ -17,6 +17,26 @@ load_batch = define_asset_job(
     executor_def=in_process_executor,
 )
 
+rebuild_month = define_asset_job(
+    "rebuild_month",
+    selection=AssetSelection.all(),
+    description=(
+        "Rebuild a month: choose its batch dates, and one run reads their files again and computes each slice that they touch once. "
+        "Equal tables are left where the files are as they were; a file that is gone stops it, and the tables stay."
+    ),
+    executor_def=in_process_executor,
+)
+
+publish_marts = define_asset_job(
+    "publish_marts",
+    selection=AssetSelection.assets("mart_publication"),
+    description=(
+        "Publish what is stale in the database, or missing from it: after the database was away, was restored, or is a new one. "
+        "Nothing is read from files or computed anew. Any batch date will do: all that is stale is published."
+    ),
+    executor_def=in_process_executor,
+)
+
 make_daily_report = define_asset_job(
     "make_daily_report",
     selection=AssetSelection.assets("daily_report"),

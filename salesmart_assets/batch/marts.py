@@ -116,7 +116,7 @@ def _write(platform: Platform, name: str, rows: DataFrame) -> list[NewFile]:
 
 def _months_of_batch(platform: Platform, run: Run) -> set[str]:
     staged = platform.lake.snapshot("stg_sales")
-    return {month_of(d) for f in staged.files if f.value("batch_date") == run.batch_date.isoformat() and (d := f.value("sales_date"))}
+    return {month_of(d) for f in staged.files if f.value("batch_date") in run.dates and (d := f.value("sales_date"))}
 
 
 def _audit(name: str, months: Collection[str], new: Snapshot, facts: Snapshot, tree: management.ManagementTree | None) -> None:

@@ -46,7 +46,7 @@ def publish(platform: Platform, run: Run) -> Report:
         _refuse_newer(platform, loads, done)
         months = {load.slice for load in loads if load.slice != WHOLE}
         if months:
-            platform.ledger.touch({"monthly_report": months, "daily_report": {run.batch_date.isoformat()}}, run.batch_date)
+            platform.ledger.touch({"monthly_report": months, "daily_report": run.dates}, run.batch_date)
         platform.ledger.clear(todo)
         closed = platform.ledger.close_finished(run.run_id)
         reach("files.closed")

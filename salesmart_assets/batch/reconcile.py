@@ -40,6 +40,16 @@ class Finding:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
+def of_all(findings: Mapping[date, Finding]) -> Finding:
+    """The findings of several batch dates as one: it fails if one of them does, and tells of the first that failed, or of the last."""
+    if len(findings) == 1:
+        return next(iter(findings.values()))
+    failed = [day for day, finding in findings.items() if not finding.passed]
+    told = failed[0] if failed else max(findings)
+    count = f"{len(failed)} of {len(findings)} batch dates failed" if failed else f"{len(findings)} batch dates passed"
+    return Finding(not failed, f"{count}. {told}: {findings[told].sentence}", findings[told].facts)
+
+
 def every_row_accounted(platform: Platform, source: str, day: date) -> Finding:
     """Rows read = accepted + rejected + duplicate, for every file of the batch."""
     files = platform.ledger.files(source=source, batch_date=day)

@@ -11,6 +11,7 @@ import polars as pl
 
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
+from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.errors import UsageError
 from salesmart_assets.ledger import File
 from salesmart_assets.reports import daily, monthly, page
@@ -32,9 +33,9 @@ class Stored:
 
 
 def write_daily(platform: Platform, run: Run) -> Report:
-    """Write the page of the run's batch date, and of every other day whose page is stale."""
+    """Write the pages of the run's batch dates, and of every other day whose page is stale."""
     todo = platform.ledger.pending(_DAY)
-    days = sorted({item.slice for item in todo} | {run.batch_date.isoformat()})
+    days = sorted({item.slice for item in todo} | run.dates)
     stored = [store_daily(platform, date.fromisoformat(day)) for day in days]
     platform.ledger.clear(todo)
     return Report(slices=tuple(days), facts={"pages": [item.page for item in stored], "preview": stored[-1].preview})
@@ -43,7 +44,7 @@ def write_daily(platform: Platform, run: Run) -> Report:
 def write_monthly(platform: Platform, run: Run) -> Report:
     """Write the page and the workbook of every month whose marts changed."""
     todo = platform.ledger.pending(_MONTH)
-    months = sorted({item.slice for item in todo} | ({run.batch_date.replace(day=1).isoformat()} if run.rebuild else set()))
+    months = sorted({item.slice for item in todo} | ({month_of(day) for day in run.dates} if run.rebuild else set()))
     stored = [store_monthly(platform, date.fromisoformat(month)) for month in months]
     platform.ledger.clear(todo)
     return Report(

@@ -12,11 +12,20 @@ RESTATED = "restated_months"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a batch: `rebuild` reads its files again, else only what is pending is taken."""
+    """One run of a batch: `rebuild` reads its files again, else only what is pending is taken.
+
+    `others` are batch dates that the same run rebuilds with it: what they touch together is computed once.
+    """
 
     batch_date: date
     run_id: str
     rebuild: bool = False
+    others: tuple[date, ...] = ()
+
+    @property
+    def dates(self) -> frozenset[str]:
+        """All batch dates of the run, as the tables' partitions have them."""
+        return frozenset(day.isoformat() for day in (self.batch_date, *self.others))
 
 
 @dataclass(frozen=True, slots=True)

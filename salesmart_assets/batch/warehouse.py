@@ -164,8 +164,8 @@ def _unchanged(snapshot: Snapshot) -> Report:
 
 
 def _touch_batch(platform: Platform, table: str, run: Run, staged: Snapshot) -> None:
-    """Mark the sale dates of a batch as stale, for a person who asks for the batch to be rebuilt."""
-    days = {d for f in staged.files if f.value("batch_date") == run.batch_date.isoformat() and (d := f.value("sales_date"))}
+    """Mark the sale dates of the run's batches as stale, for a person who asks for them to be rebuilt."""
+    days = {d for f in staged.files if f.value("batch_date") in run.dates and (d := f.value("sales_date"))}
     platform.ledger.touch({table: days}, run.batch_date)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetChecksDefinition, AssetCheckSeverity, MetadataValue, asset_check
 
+from salesmart_assets.assets.step import batch_dates
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.contracts.tables import DIMENSIONS
 from salesmart_assets.resources import PlatformResource
@@ -21,16 +22,19 @@ Rule = Callable[["ModuleType", "Platform", date], "Finding"]
 
 
 def check_of(asset: str, name: str, protects: str, rule: Rule, *, warn_only: bool = False, blocking: bool = True) -> AssetChecksDefinition:
-    """A check of one asset for the run's batch date. What comes after is stopped by those that are `blocking` and no mere warning."""
+    """A check of one asset for the run's batch dates. What comes after is stopped by those that are `blocking` and no mere warning."""
     severity = AssetCheckSeverity.WARN if warn_only else AssetCheckSeverity.ERROR
 
     @asset_check(asset=asset, name=name, description=protects, blocking=blocking and not warn_only)
     def check(context: AssetCheckExecutionContext, platform: PlatformResource) -> AssetCheckResult:
         from salesmart_assets.batch import reconcile
 
-        day = date.fromisoformat(context.run.tags["dagster/partition"]) if "dagster/partition" in context.run.tags else date.max
         with platform.open(context.log.info) as opened:
-            finding = rule(reconcile, opened, day)
+            days = batch_dates(context.run.tags) or [date.max]
+            if len(days) > 1:
+                # Of a month, the dates that have files: on the others there is nothing to be found.
+                days = opened.ledger.batch_dates(days[0], days[-1]) or days[-1:]
+            finding = reconcile.of_all({day: rule(reconcile, opened, day) for day in days})
         metadata: dict[str, Any] = {"found": finding.sentence, **{k: _value(v) for k, v in finding.facts.items()}}
         return AssetCheckResult(passed=finding.passed, severity=severity, description=finding.sentence, metadata=metadata)
 
