@@ -30,6 +30,13 @@ SECONDS ?= 60
 fuzz: $(READY) ## Look for files that break the ingestion, for 60 s; SECONDS=600 takes longer
 	@mkdir -p .fuzz && $(BIN)/python -m salesmart_assets_tests.fuzz.kernel --seconds $(SECONDS) --corpus .fuzz
 
+MINUTES ?= 30
+
+.PHONY: soak
+soak: $(READY) ## Land faulty files and kill processes at random for 30 minutes, then compare every row; MINUTES=600 takes longer
+	@.ci/needs
+	@$(BIN)/python -m salesmart_assets_tests.soak --minutes $(MINUTES) $(ARGS)
+
 .PHONY: check
 check: $(READY) ## Check format, style, types, walls between packages, lock and text
 	@$(BIN)/ruff format --quiet --diff . || { echo 'make format puts this right.'; exit 1; }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sqlite3
 import sys
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
@@ -532,6 +533,15 @@ def demo() -> None:
         sys.exit(run_demo(platform))
 
 
+def _disk_trouble(error: BaseException | None) -> str | None:
+    """What the system or SQLite says of a disk that can't be written, somewhere behind an error of Dagster's or SQLAlchemy's."""
+    while error is not None:
+        if isinstance(error, (OSError, sqlite3.OperationalError)):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def main() -> None:
     """Entry point: one clear sentence and exit code 2 for what the caller can mend, 1 for a batch that failed."""
     try:
@@ -553,6 +563,16 @@ def main() -> None:
         # A folder that can't be made or written, a full disk: what the system says is the cause, and the caller can mend it.
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"salesmart: {place}{error.strerror or error}. Check the path, its rights and the free space.", err=True)
+        sys.exit(2)
+    except Exception as error:
+        cause = _disk_trouble(error)
+        if cause is None:
+            raise
+        click.echo(
+            f"salesmart: {Settings.load().root} can't be written ({cause}). Check its rights and the free space; what was begun is "
+            "finished by the next `salesmart run`.",
+            err=True,
+        )
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -108,10 +108,15 @@ class Served:
             self.stop()
 
 
+def start(salesmart: Installation, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a command of the installation, to be killed."""
+    command = [sys.executable, "-m", "salesmart_assets.cli", *arguments]
+    return subprocess.Popen(command, env=salesmart.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def kill_after(salesmart: Installation, seconds: float, *arguments: str) -> bool:
     """Start a command and kill it after so many seconds; False if it had ended before."""
-    command = [sys.executable, "-m", "salesmart_assets.cli", *arguments]
-    process = subprocess.Popen(command, env=salesmart.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(salesmart, *arguments)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

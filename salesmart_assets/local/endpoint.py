@@ -129,7 +129,7 @@ class LocalEndpoint:
                 return endpoint
             if process.poll() is not None or time.monotonic() > deadline:
                 endpoint.stop()
-                last = said.strip().splitlines()[-1] if said.strip() else "it said nothing"
+                last = said.strip().splitlines()[-1] if said.strip() else "it said nothing, as on a full disk."
                 raise Unreachable(
                     f"The local S3 endpoint over {folder} did not start on 127.0.0.1{f':{port}' if port else ''}: {last} "
                     + ("Set SALESMART_S3_PORT to a free port." if "address already in use" in said else f"See {log}.")

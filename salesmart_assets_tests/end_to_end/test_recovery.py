@@ -11,7 +11,8 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from salesmart_assets_tests.chaos import PARTS, Served, kill_after
+from salesmart_assets.workers import PROCESS_TAG
+from salesmart_assets_tests.chaos import PARTS, Served, start
 from salesmart_assets_tests.conftest import MariaDbServer
 from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 
@@ -102,9 +103,18 @@ def test_killed_database(at_work: AtWork) -> None:
 @pytest.mark.xdist_group("recovery")
 def test_killed_command(at_work: AtWork) -> None:
     """A `salesmart run` that is killed does not hold the place in the queue for ever."""
-    at_work.until(lambda: not {"QUEUED", "NOT_STARTED", "STARTING", "STARTED"} & {s for _, s in at_work.runs()}, "runs do not end")
-    assert kill_after(at_work.salesmart, 5, "run", "--date", _FIRST.isoformat())
-    at_work.until(lambda: all(status in ("SUCCESS", "FAILURE") for _, status in at_work.runs()), "the run stays in progress")
+    known = {run_id for run_id, _ in at_work.runs()}
+    command = start(at_work.salesmart, "run", "--date", _FIRST.isoformat())
+
+    def of_command() -> list[str]:
+        marks = f"SELECT run_id FROM dagster.run_tags WHERE `key` = '{PROCESS_TAG}' AND value LIKE '%/{command.pid}/%'"
+        mine = {run_id for (run_id,) in at_work.database.database.execute(marks)}
+        return [str(status) for run_id, status in at_work.runs() if run_id in mine - known]
+
+    at_work.until(lambda: of_command() == ["STARTED"], "the command's run did not begin")
+    command.kill()
+    command.wait()
+    at_work.until(lambda: of_command() == ["FAILURE"], "the run stays in progress")
 
 
 @pytest.mark.xdist_group("recovery")
