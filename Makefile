@@ -79,7 +79,7 @@ lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1
 
 .PHONY: audit
 audit: $(READY) ## Ask the vulnerability service about every locked package; needs the internet, so no part of check
-	@$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
 
 .PHONY: sbom
 sbom: $(READY) ## Write dist/salesmart.cdx.json, the bill of materials of what is deployed (CycloneDX)

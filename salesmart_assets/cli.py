@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -533,10 +534,15 @@ def demo() -> None:
         sys.exit(run_demo(platform))
 
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
+_SQLITE_DISK_ERROR = re.compile("full|readonly|disk I/O|unable to open")
+
+
 def _disk_trouble(error: BaseException | None) -> str | None:
     """What the system or SQLite says of a disk that can't be written, somewhere behind an error of Dagster's or SQLAlchemy's."""
     while error is not None:
-        if isinstance(error, (OSError, sqlite3.OperationalError)):
+        full = isinstance(error, OSError) and error.errno in _DISK_ERRORS
+        if full or (isinstance(error, sqlite3.OperationalError) and _SQLITE_DISK_ERROR.search(str(error))):
             return str(error)
         error = error.__cause__ or error.__context__
     return None

@@ -59,7 +59,7 @@ def main() -> None:
     assert "free space" in refused(salesmart)
     full.unlink()
     mount(disk, "remount,ro")
-    assert "Check" in (told := refused(salesmart)) and "its rights" in told
+    assert "its rights" in refused(salesmart)
     mount(disk, "remount,rw")
     salesmart("run")
     assert [str(v) for row in sold(salesmart) for v in row.values()] == ["1", "5.00"]
