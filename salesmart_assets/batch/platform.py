@@ -111,7 +111,7 @@ class Platform:
         if self.settings.uses_local_s3:
             self._endpoint = local_endpoint(self.settings)
         zone = connect(self.settings, self._endpoint)
-        zone.check()
+        zone.reach()
         return zone
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +32,7 @@ class Bucket:
 
     client: S3Client
     name: str
+    _tried: dict[str, bool] = field(default_factory=dict, compare=False)
 
     @cached_property
     def versioning(self) -> Literal["on", "suspended", "off"]:
@@ -48,14 +49,21 @@ class Bucket:
                         return "off"
                     raise
         except Unreachable as error:
-            raise Unreachable(f"{error} It takes the rights s3:GetBucketVersioning, s3:ListBucket and s3:ListBucketVersions.") from error
+            if code_of(error.__cause__ or error) == "NoSuchBucket":
+                raise
+            raise type(error)(f"{error} It takes the rights s3:GetBucketVersioning, s3:ListBucket and s3:ListBucketVersions.") from error
         return _VERSIONING.get(status or "", "off")
 
     def conditional_delete(self, area: str) -> bool:
-        """Whether the store refuses to delete an object whose ETag is not the one named: tried on a throw-away object in `area`.
+        """Whether the store refuses to delete an object whose ETag is not the one named: tried once, on a throw-away object in `area`.
 
         False also where the trial itself is refused.
         """
+        if area not in self._tried:
+            self._tried[area] = self._try_conditional_delete(area)
+        return self._tried[area]
+
+    def _try_conditional_delete(self, area: str) -> bool:
         key = f"{area}.probe-{uuid4().hex}"
         try:
             self.client.put_object(Bucket=self.name, Key=key, Body=b"probe")

@@ -32,6 +32,10 @@ class StoreFault(Retryable):
     """The store was busy, or the connection was lost: the same call may work later."""
 
 
+class BucketFault(Unreachable):
+    """This one bucket is missing, or it or its part under a prefix is refused; others of the store may work."""
+
+
 class ObjectChanged(Retryable):
     """The object at this key is no longer the one that was listed: look at the listing again."""
 
@@ -48,7 +52,16 @@ _LATER = "It is tried again by the next run."
 _CHECK_KEYS = "Check SALESMART_S3_ACCESS_KEY_ID, SALESMART_S3_SECRET_ACCESS_KEY, SALESMART_S3_REGION and the rights they give."
 # The store's code, the kind of fault, and the rest of the sentence "Reading s3://bucket/key …".
 _BY_CODE: tuple[tuple[set[str], type[Retryable | Permanent], str], ...] = (
-    ({"NoSuchBucket"}, Unreachable, "failed: the bucket does not exist. Create it, or set SALESMART_LANDING to one that does."),
+    (
+        {"NoSuchBucket"},
+        BucketFault,
+        "failed: the bucket does not exist. Create it, or name one that does: by SALESMART_LANDING, or by `salesmart sources`.",
+    ),
+    (
+        {"PermanentRedirect", "301", "AllAccessDisabled"},
+        BucketFault,
+        "was refused: the bucket is in another region or closed. Check SALESMART_S3_REGION and SALESMART_S3_ENDPOINT_URL.",
+    ),
     ({"NoSuchKey", "NoSuchVersion", "NotFound", "404"}, ObjectGone, "failed: it is not there. If its data is needed, land it again."),
     (
         {"PreconditionFailed", "412", "ConditionalRequestConflict"},
@@ -65,7 +78,7 @@ _BY_CODE: tuple[tuple[set[str], type[Retryable | Permanent], str], ...] = (
     ),
     (
         {
-            *("AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
+            *("AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
             *("AuthorizationHeaderMalformed", "RequestTimeTooSkewed", "TokenRefreshRequired", "401"),
         },
         Unreachable,
@@ -85,10 +98,10 @@ def code_of(error: BaseException) -> str:
 
 @contextmanager
 def translated(doing: str, bucket: str, key: str = "", *, under: str = "") -> Iterator[None]:
-    """Raise what boto3 raises inside as `StoreFault`, `ObjectChanged`, `ObjectGone`, `ObjectDenied`, `Unreachable` or `Permanent`.
+    """Raise what boto3 raises inside as one of the faults here, or as `Unreachable` or `Permanent`.
 
     `doing` completes "… failed", such as "Reading". What is done concerns the object at `key`, or else the whole bucket or its
-    prefix `under`: a refusal then means all of it, and is `Unreachable`.
+    prefix `under`: a refusal then means all of it, and is a `BucketFault`.
     """
     try:
         yield
@@ -104,7 +117,7 @@ def _fault(error: BaseException, doing: str, where: str, *, one_object: bool) ->
         if code in codes:
             return known(f"{doing} {where} {sentence} (The store answered {code}.)")
     if code in _DENIED:
-        refused = ObjectDenied if one_object else Unreachable
+        refused = ObjectDenied if one_object else BucketFault
         return refused(f"{doing} {where} was refused. {_CHECK_KEYS} (The store answered {code}.)")
     if code:
         return Permanent(f"{doing} {where} failed: the store answered {code}. Run `salesmart doctor` to check the store.")

@@ -7,8 +7,18 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from typing import Literal
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def archive_prefix(landing_prefix: str, kind: Literal["processed", "error"]) -> str:
+    """Key prefix of finished objects, beside the landing prefix, in each bucket.
+
+    >>> archive_prefix("team/landing/", "processed")
+    'team/processed/'
+    """
+    return f"{landing_prefix[: landing_prefix.rstrip('/').rfind('/') + 1]}{kind}/"
 
 
 def in_utc(moment: datetime) -> datetime:

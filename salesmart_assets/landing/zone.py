@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -22,9 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from salesmart_assets.errors import Permanent, Retryable, Unreachable, UsageError
 from salesmart_assets.landing.archive import Archive
 from salesmart_assets.landing.bucket import Bucket, own_version
-from salesmart_assets.landing.faults import ObjectChanged, ObjectDenied, ObjectGone, StoreFault, code_of, translated
+from salesmart_assets.landing.faults import BucketFault, ObjectChanged, ObjectDenied, ObjectGone, StoreFault, code_of, translated
 from salesmart_assets.landing.listing import read_listings_quickly
-from salesmart_assets.landing.objects import InvalidBatchDate, LandedObject, batch_date_of, in_utc
+from salesmart_assets.landing.objects import InvalidBatchDate, LandedObject, archive_prefix, batch_date_of, in_utc
 from salesmart_assets.landing.retries import pause, tell, tell_of_retries
 from salesmart_assets.local.endpoint import local_credentials
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from salesmart_assets.settings import Settings
 
 __all__ = [
+    "BucketFault",
     "InvalidBatchDate",
     "LandedObject",
     "LandingZone",
@@ -52,13 +53,15 @@ _MULTIPART_BYTES = 32 << 20
 _MOST_PARTS = 9_000
 _MOST_STRAYS = 100
 _READ_PAUSES = (0.2, 0.8, 3.2)  # seconds before each further attempt
+_THERE_ALREADY = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "405", "MethodNotAllowed"}
 
 
 class LandingZone:
     """Where producers drop objects: PREFIX/SOURCE/dt=YYYY-MM-DD/FILE in a bucket, with processed/ and error/ beside PREFIX.
 
-    `prefix` has a trailing slash or is empty. `local` says that the store is the program's own endpoint.
+    `prefix` has a trailing slash or is empty. `local` says that the store is the program's own endpoint. Its methods take
+    another bucket of the same store by name: a source may have more places, and its own processed/ and error/ in each bucket.
     """
 
     def __init__(self, client: S3Client, bucket: str, prefix: str, *, local: bool) -> None:
@@ -69,33 +72,38 @@ class LandingZone:
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.local = local
-        self._beside = self.prefix[: self.prefix.rstrip("/").rfind("/") + 1]
+        self._buckets: dict[str, Bucket] = {}
         if self.prefix in (self.area("processed"), self.area("error")):
             raise UsageError(f"SALESMART_LANDING can't end in {PurePosixPath(self.prefix).name}/: finished objects are moved there.")
 
     def area(self, kind: Literal["processed", "error"]) -> str:
         """Key prefix of finished objects, beside the landing prefix: landing/ has processed/ and error/."""
-        return f"{self._beside}{kind}/"
+        return archive_prefix(self.prefix, kind)
 
-    @cached_property
-    def _own(self) -> Bucket:
-        return Bucket(self.client, self.bucket)
+    def _bucket(self, name: str | None) -> Bucket:
+        return self._buckets.setdefault(name or self.bucket, Bucket(self.client, name or self.bucket))
 
-    def _bucket(self, name: str) -> Bucket:
-        return self._own if name == self.bucket else Bucket(self.client, name)
+    def reach(self) -> None:
+        """Raise `Unreachable` if the store does not answer, or not to these keys. A bucket that is missing is told where it is listed."""
+        with suppress(BucketFault):
+            self.check()
 
-    def check(self) -> None:
-        """Ask the store for a listing. Raises `Unreachable` with one sentence: what, where, and what to do."""
+    def check(self, bucket: str | None = None, prefix: str | None = None) -> None:
+        """Ask the store for a listing. Raises `Unreachable` with one sentence: what, where, and what to do.
+
+        It is a `BucketFault` if just this bucket, or its part under the prefix, can't be had.
+        """
         where = self.client.meta.endpoint_url
+        name, under = bucket or self.bucket, self.prefix if prefix is None else prefix
         try:
-            with translated("Listing", self.bucket, under=self.prefix):
-                self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+            with translated("Listing", name, under=under):
+                self.client.list_objects_v2(Bucket=name, Prefix=under, MaxKeys=1)
         except Retryable:
             raise Unreachable(
-                f"The S3 endpoint {where} does not answer for bucket {self.bucket}. Start it, or correct SALESMART_S3_ENDPOINT_URL."
+                f"The S3 endpoint {where} does not answer for bucket {name}. Start it, or correct SALESMART_S3_ENDPOINT_URL."
             ) from None
         except ObjectGone:
-            raise Unreachable(f"There is no bucket {self.bucket} at {where}. Create it, or correct SALESMART_LANDING.") from None
+            raise BucketFault(f"There is no bucket {name} at {where}. Create it, or name one that is there.") from None
         except Unreachable:
             raise
         except Permanent as error:
@@ -107,28 +115,30 @@ class LandingZone:
         Raises `Unreachable` or `StoreFault`.
         """
         under = f"{self.prefix}{source}/" if prefix is None else prefix
-        return self._bucket(bucket or self.bucket).listed(under, source)
+        return self._bucket(bucket).listed(under, source)
 
-    def objects_of(self, source: str, batch_date: date) -> Iterator[LandedObject]:
+    def objects_of(self, source: str, batch_date: date, *, bucket: str | None = None, prefix: str | None = None) -> Iterator[LandedObject]:
         """The current objects of a source that can belong to a batch date: all but those under the dt= folder of another.
 
-        An object in no dt= folder is among them whatever its date is; dt= folders may lie in other folders. Raises as `objects`.
+        An object in no dt= folder is among them whatever its date is; dt= folders may lie in other folders. Takes places and
+        raises as `objects`.
         """
-        return self._own.listed_of(f"{self.prefix}{source}/", source, f"dt={batch_date.isoformat()}")
+        under = f"{self.prefix}{source}/" if prefix is None else prefix
+        return self._bucket(bucket).listed_of(under, source, f"dt={batch_date.isoformat()}")
 
-    def strays(self, sources: Collection[str]) -> list[str]:
-        """Addresses of folders and objects directly under the landing prefix that are no source's: nobody reads them.
+    def strays(self, read: Collection[str]) -> list[str]:
+        """Addresses of folders and objects directly under the landing prefix that nobody reads; `read` are the prefixes that are.
 
         None in a bucket that is a landing zone as a whole, where there may be other things. Raises as `objects`.
         """
         if not self.prefix:
             return []
-        found = self._own.directly_under(self.prefix, _MOST_STRAYS)
-        return [f"s3://{self.bucket}/{key}" for key in found if key[len(self.prefix) :].removesuffix("/") not in sources or key[-1] != "/"]
+        found = self._bucket(None).directly_under(self.prefix, _MOST_STRAYS)
+        return [f"s3://{self.bucket}/{key}" for key in found if not any(p.startswith(key) or key.startswith(p) for p in read)]
 
-    def list_any(self, prefix: str) -> Iterator[LandedObject]:
-        """The current objects under any prefix of the bucket; their source is empty outside the landing zone and the archive."""
-        for landed in self._own.listed(prefix, ""):
+    def list_any(self, prefix: str, *, bucket: str | None = None) -> Iterator[LandedObject]:
+        """The current objects under any prefix of a bucket; their source is empty outside the landing zone and the archive."""
+        for landed in self._bucket(bucket).listed(prefix, ""):
             yield self._with_source(landed)
 
     def _with_source(self, landed: LandedObject) -> LandedObject:
@@ -137,9 +147,15 @@ class LandingZone:
                 return replace(landed, source=landed.key[len(area) :].split("/", 1)[0])
         return landed
 
-    def put(self, path: Path, source: str, batch_date: date, name: str | None = None) -> str:
-        """Land a file under its batch date, replacing an object of the same name; returns the key. Large files go in parts."""
-        key = f"{self.prefix}{source}/dt={batch_date.isoformat()}/{name or path.name}"
+    def put(
+        self, path: Path, source: str, batch_date: date, name: str | None = None, *, bucket: str | None = None, prefix: str | None = None
+    ) -> str:
+        """Land a file under its batch date, replacing an object of the same name; returns the key. Large files go in parts.
+
+        Takes places as `objects`.
+        """
+        bucket, under = bucket or self.bucket, f"{self.prefix}{source}/" if prefix is None else prefix
+        key = f"{under}dt={batch_date.isoformat()}/{name or path.name}"
         if not path.is_file():
             raise UsageError(f"{path} is no file: nothing was landed.")
         size = path.stat().st_size
@@ -148,8 +164,8 @@ class LandingZone:
             multipart_chunksize=max(_MULTIPART_BYTES // 2, size // _MOST_PARTS),
             use_threads=not self.local,  # the local endpoint writes parts in order and holds in memory those that come early
         )
-        with path.open("rb") as file, translated("Writing", self.bucket, under=key):
-            self.client.upload_fileobj(file, self.bucket, key, Config=config)
+        with path.open("rb") as file, translated("Writing", bucket, under=key):
+            self.client.upload_fileobj(file, bucket, key, Config=config)
         return key
 
     def download(self, landed: LandedObject, into: BinaryIO) -> str:
@@ -223,36 +239,44 @@ class LandingZone:
         landed = LandedObject("", bucket, key, version, found["ETag"].strip('"'), found["ContentLength"], in_utc(found["LastModified"]))
         return self._with_source(landed)
 
-    def read(self, key: str) -> StreamingBody:
+    def read(self, key: str, *, bucket: str | None = None) -> StreamingBody:
         """The bytes of an object, as a stream to read and close. Raises `ObjectGone` if it is not there."""
-        with translated("Reading", self.bucket, key):
-            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+        bucket = bucket or self.bucket
+        with translated("Reading", bucket, key):
+            return self.client.get_object(Bucket=bucket, Key=key)["Body"]
 
-    def copy_to(self, key: str, into: BinaryIO) -> None:
+    def copy_to(self, key: str, into: BinaryIO, *, bucket: str | None = None) -> None:
         """Write the bytes of the object at a key to `into`, all of them or an error. Raises `ObjectGone`, `StoreFault` and the like."""
+        bucket = bucket or self.bucket
         count = 0
-        with translated("Reading", self.bucket, key):
-            answer = self.client.get_object(Bucket=self.bucket, Key=key)
+        with translated("Reading", bucket, key):
+            answer = self.client.get_object(Bucket=bucket, Key=key)
             with answer["Body"] as body:
                 while block := body.read(_BLOCK_BYTES):
                     into.write(block)
                     count += len(block)
         if count != answer["ContentLength"]:
-            raise StoreFault(f"Reading s3://{self.bucket}/{key} broke off after {count} of {answer['ContentLength']} bytes. Try again.")
+            raise StoreFault(f"Reading s3://{bucket}/{key} broke off after {count} of {answer['ContentLength']} bytes. Try again.")
         into.flush()
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, bucket: str | None = None) -> None:
         """Delete the object at a key, whatever it is now."""
-        with translated("Deleting", self.bucket, key):
-            self.client.delete_object(Bucket=self.bucket, Key=key)
+        with translated("Deleting", bucket or self.bucket, key):
+            self.client.delete_object(Bucket=bucket or self.bucket, Key=key)
 
-    @cached_property
-    def _conditional(self) -> bool:
-        return not self.local and self._own.conditional_delete(self.area("processed"))
+    def make_bucket(self, bucket: str) -> None:
+        """Make a bucket; one of one's own that is there stays as it is."""
+        with translated("Making", bucket):
+            try:
+                self.client.create_bucket(Bucket=bucket)
+            except ClientError as error:
+                if code_of(error) not in _THERE_ALREADY:
+                    raise
 
-    def can_archive_safely(self) -> bool:
+    def can_archive_safely(self, bucket: str | None = None) -> bool:
         """Whether moving an object can't take away what landed meanwhile: versions, conditional deletion, or the own endpoint."""
-        return self.local or self._own.versioning == "on" or self._conditional
+        there = self._bucket(bucket)
+        return self.local or there.versioning == "on" or there.conditional_delete(self.area("processed"))
 
     def archive(self, landed: LandedObject, source: str, kind: Literal["processed", "error"], reason: dict[str, Any] | None) -> str:
         """Move exactly this object to processed/SOURCE/… or error/SOURCE/…; returns its new key. May be repeated after a crash.
@@ -261,7 +285,7 @@ class LandingZone:
         meanwhile stays there. Raises `ObjectGone` or `ObjectChanged` if what was read can no longer be had.
         """
         bucket = self._bucket(landed.bucket)
-        conditional = bucket.versioning != "on" and self._conditional
+        conditional = not self.local and bucket.versioning != "on" and bucket.conditional_delete(self.area("processed"))
         return Archive(bucket, conditional, self.local).move(landed, self._archive_key(landed, source, kind), reason)
 
     def _archive_key(self, landed: LandedObject, source: str, kind: Literal["processed", "error"]) -> str:

@@ -66,7 +66,7 @@ class LandingS3(ConfigurableResource[None]):
         from salesmart_assets.landing.zone import LandingZone
 
         zone = LandingZone(self.get_client(), settings.landing_bucket, settings.landing_prefix, local=settings.uses_local_s3)
-        zone.check()
+        zone.reach()
         return zone
 
 

@@ -47,7 +47,7 @@ def test_get_leaves_no_half_file(file: Path, tmp_path: Path, monkeypatch: pytest
     out.write_text("old")
     whole = LandingZone.copy_to
 
-    def broken(zone: LandingZone, key: str, into: object) -> None:
+    def broken(zone: LandingZone, key: str, into: object, *, bucket: str) -> None:
         into.write(b"half")  # type: ignore[attr-defined]
         raise StoreFault("broke off")
 
