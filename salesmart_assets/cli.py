@@ -164,8 +164,10 @@ def generate(
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--source", required=True, type=click.Choice(SOURCES))
 @click.option("--date", "batch_date", type=DATE, help="Batch date. Default: today, in UTC.")
-def land(files: Sequence[Path], source: str, batch_date: date | None) -> None:
+@click.option("--to", "address", metavar="S3_ADDRESS", help="Location of the source that gets them. Default: the landing zone's.")
+def land(files: Sequence[Path], source: str, batch_date: date | None, address: str | None) -> None:
     """Put files into the landing zone, under their names; the same key is overwritten."""
+    from salesmart_assets.batch.locations import landing_place
     from salesmart_assets.batch.platform import Platform
 
     for path in files:
@@ -180,9 +182,76 @@ def land(files: Sequence[Path], source: str, batch_date: date | None) -> None:
         day = batch_date or platform.today()
         if not settings.first_batch_date <= day <= platform.today():
             raise UsageError(f"{day} is no batch date: they go from {settings.first_batch_date} to today, in UTC. Nothing was landed.")
+        place = landing_place(platform, source, address)
         for path in files:
-            key = platform.zone.put(path, source, day)
-            click.echo(f"s3://{platform.settings.landing_bucket}/{key}")
+            key = platform.zone.put(path, source, day, bucket=place.bucket, prefix=place.prefix)
+            click.echo(f"s3://{place.bucket}/{key}")
+
+
+@cli.group()
+def sources() -> None:
+    """Say where the files of each source land: buckets and prefixes beside the landing zone of the settings."""
+
+
+SOURCE_COLUMNS = ("source", "bucket", "prefix", "format_hint", "active", "added_at", "fault")
+_source_argument = click.argument("source", type=click.Choice(SOURCES), metavar="SOURCE")
+
+
+@sources.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, every row.")
+def sources_list(as_json: bool) -> None:
+    """Every location, those of SALESMART_LANDING first, and why one can't be looked at."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch import locations
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load()) as platform:
+        known = locations.locations_of(platform)
+        faults = {**known.refused, **{place: fault.reason for place, fault in locations.faults(platform).items()}}
+    rows = [{c: faults.get(place) if c == "fault" else getattr(place, c) for c in SOURCE_COLUMNS} for place in known.every]
+    if as_json:
+        terminal.print_json(rows)
+    else:
+        terminal.print_table(rows, SOURCE_COLUMNS)
+
+
+@sources.command("add")
+@_source_argument
+@click.argument("address", metavar="S3_ADDRESS")
+@click.option("--format", "hint", type=click.Choice(("csv", "json", "parquet")), help="Format of files whose content leaves it open.")
+def sources_add(source: str, address: str, hint: str | None) -> None:
+    """Look for a source's files at s3://BUCKET/PREFIX too, from the next run and the sensor's next look on."""
+    from salesmart_assets.batch import locations
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load()) as platform:
+        place = locations.add(platform, source, address, hint)
+    click.echo(f"{place.address}dt=YYYY-MM-DD/FILE is read as {source}.")
+
+
+@sources.command("disable")
+@_source_argument
+@click.argument("address", metavar="S3_ADDRESS")
+def sources_disable(source: str, address: str) -> None:
+    """Read nothing more from a location. What was loaded from it stays loaded, and can be rebuilt."""
+    _switch(source, address, active=False)
+
+
+@sources.command("enable")
+@_source_argument
+@click.argument("address", metavar="S3_ADDRESS")
+def sources_enable(source: str, address: str) -> None:
+    """Take a disabled location up again: what landed there meanwhile is loaded."""
+    _switch(source, address, active=True)
+
+
+def _switch(source: str, address: str, *, active: bool) -> None:
+    from salesmart_assets.batch import locations
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load()) as platform:
+        place = locations.switch(platform, source, address, active=active)
+    click.echo(f"{place.address} is {'read as' if active else 'no longer read as'} {source}.")
 
 
 @cli.group()
@@ -190,37 +259,62 @@ def landing() -> None:
     """List, fetch and delete objects of the landing zone, processed/ and error/."""
 
 
-def _areas(platform: Platform) -> list[str]:
-    return [platform.settings.landing_prefix, *(platform.zone.area(kind) for kind in ("processed", "error"))]
+def _areas(platform: Platform) -> list[tuple[str, str]]:
+    """Bucket and prefix of all places in which objects of the platform lie, none inside another: the landing zone's first."""
+    from salesmart_assets.batch.locations import locations_of
+
+    zone = platform.zone
+    done = [zone.area("processed"), zone.area("error")]
+    found = [(zone.bucket, zone.prefix), *((zone.bucket, area) for area in done)]
+    for place in locations_of(platform).every:
+        found += [(place.bucket, prefix) for prefix in (place.prefix, *done)]
+    found = list(dict.fromkeys(found))
+    return [one for one in found if not any(one != other and one[0] == other[0] and one[1].startswith(other[1]) for other in found)]
+
+
+def _placed(platform: Platform, name: str) -> tuple[str, str]:
+    """Bucket and key (or prefix) that people name: by their address, or by the key alone in the landing zone's bucket."""
+    if name.startswith("s3://"):
+        bucket, _, key = name.removeprefix("s3://").partition("/")
+        return bucket, key
+    return platform.zone.bucket, name
 
 
 @landing.command("ls")
 @click.argument("prefix", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def landing_ls(prefix: str | None, as_json: bool) -> None:
-    """List objects: all of the three areas, or those under PREFIX."""
+    """List objects: all of the three areas and of the other locations, or those under PREFIX, a key or an address."""
     from salesmart_assets import terminal
     from salesmart_assets.batch.platform import Platform
+    from salesmart_assets.landing.faults import BucketFault
 
-    columns = ("key", "size", "last_modified", "etag")
+    columns = ("bucket", "key", "size", "last_modified", "etag")
+    rows: list[dict[str, object]] = []
+    faults: list[str] = []
     with Platform(Settings.load()) as platform:
-        found = [o for area in ([prefix] if prefix else _areas(platform)) for o in platform.zone.list_any(area)]
-    rows = [{"key": o.key, "size": o.size, "last_modified": o.last_modified, "etag": o.etag} for o in found]
+        for bucket, under in [_placed(platform, prefix)] if prefix else _areas(platform):
+            try:
+                rows += [{c: getattr(o, c) for c in columns} for o in platform.zone.list_any(under, bucket=bucket)]
+            except BucketFault as error:
+                faults.append(str(error))
     if as_json:
         terminal.print_json(rows)
     elif rows:
         terminal.print_table(rows, columns)
-    else:
+    elif not faults:
         terminal.err.print("Nothing is there. Put a file with `salesmart land FILE --source SOURCE`.")
+    if faults:
+        raise Unreachable(faults[0])
 
 
-def _own_key(platform: Platform, name: str) -> str:
-    key = name.removeprefix(f"s3://{platform.settings.landing_bucket}/")
-    if not any(key.startswith(area) for area in _areas(platform)):
+def _own_key(platform: Platform, name: str) -> tuple[str, str]:
+    bucket, key = _placed(platform, name)
+    if not any(bucket == there and key.startswith(area) for there, area in _areas(platform)):
         raise UsageError(f"{name} is not in the landing zone, processed/ or error/: `salesmart landing ls` lists what is.")
-    if platform.zone.head(key) is None:
+    if platform.zone.head(key, bucket=bucket) is None:
         raise UsageError(f"There is no object {key}: `salesmart landing ls` lists what is there.")
-    return key
+    return bucket, key
 
 
 @landing.command("get")
@@ -231,12 +325,12 @@ def landing_get(key: str, out: Path | None) -> None:
     from salesmart_assets.batch.platform import Platform
 
     with Platform(Settings.load()) as platform:
-        wanted = _own_key(platform, key)
+        bucket, wanted = _own_key(platform, key)
         if out is None:
-            platform.zone.copy_to(wanted, sys.stdout.buffer)
+            platform.zone.copy_to(wanted, sys.stdout.buffer, bucket=bucket)
         else:
             with _whole(out) as target:
-                platform.zone.copy_to(wanted, target)
+                platform.zone.copy_to(wanted, target, bucket=bucket)
 
 
 @contextmanager
@@ -262,9 +356,9 @@ def landing_rm(keys: Sequence[str]) -> None:
     from salesmart_assets.batch.platform import Platform
 
     with Platform(Settings.load()) as platform:
-        for key in [_own_key(platform, k) for k in keys]:
-            platform.zone.delete(key)
-            click.echo(f"deleted s3://{platform.settings.landing_bucket}/{key}")
+        for bucket, key in [_own_key(platform, k) for k in keys]:
+            platform.zone.delete(key, bucket=bucket)
+            click.echo(f"deleted s3://{bucket}/{key}")
 
 
 @cli.command()
@@ -287,12 +381,25 @@ def run(spans: Sequence[tuple[date, date]], require_files: bool) -> None:
     with Platform(settings, say=_say) as platform:
         dates = {day for span in spans for day in _batch_dates(platform, *span)}
         done = load(platform, sorted(dates))
+        faulty = _tell_faults(platform)
         if not done:
             terminal.err.print("Nothing is pending. Land a file with `salesmart land FILE --source SOURCE`.")
-            sys.exit(1 if require_files else 0)
+            sys.exit(1 if require_files or faulty else 0)
         print_summary(platform, done)
-        if any(item.reason for item in done):
+        if faulty or any(item.reason for item in done):
             sys.exit(1)
+
+
+def _tell_faults(platform: Platform) -> bool:
+    """Say which locations could not be looked at; whether there are any."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch import locations
+
+    found = locations.faults(platform)
+    for place, fault in found.items():
+        since = f"{fault.since:%Y-%m-%d %H:%M} UTC"
+        terminal.err.print(f"Not looked at since {since}: {place.address} ({place.source}). {fault.reason}", style="yellow")
+    return bool(found)
 
 
 def _batch_dates(platform: Platform, first: date, last: date) -> Sequence[date]:
@@ -322,6 +429,7 @@ def status(as_json: bool) -> None:
 
     with Platform(Settings.load()) as platform:
         files = platform.ledger.files(newest_first=True)
+        _tell_faults(platform)
     if as_json:
         terminal.print_json({c: getattr(f, c) for c in STATUS_COLUMNS} for f in files)
     elif not files:

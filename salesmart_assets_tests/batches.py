@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from salesmart_assets.batch import dimensions, landing, marts, publication, staging, warehouse
+from salesmart_assets.batch import dimensions, landing, locations, marts, publication, staging, warehouse
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Run
 from salesmart_assets.contracts import SOURCES
@@ -69,11 +69,12 @@ class Batches:
         with Platform(Settings.load(home=self.home, **self.overrides), given_session=session) as opened:
             yield opened
 
-    def land(self, platform: Platform, text: str | bytes, source: str, day: str, name: str) -> str:
-        """Put an object into the landing zone; returns its key."""
+    def land(self, platform: Platform, text: str | bytes, source: str, day: str, name: str, to: str | None = None) -> str:
+        """Put an object into the landing zone, or into another location by its address; returns its key."""
+        place = locations.landing_place(platform, source, to)
         scratch = self.home.parent / f"land-{uuid.uuid4().hex}"
         scratch.write_bytes(text if isinstance(text, bytes) else text.encode())
-        key = platform.zone.put(scratch, source, date.fromisoformat(day), name)
+        key = platform.zone.put(scratch, source, date.fromisoformat(day), name, bucket=place.bucket, prefix=place.prefix)
         scratch.unlink()
         return key
 

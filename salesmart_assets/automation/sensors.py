@@ -49,6 +49,9 @@ def landing_sensor(context: SensorEvaluationContext, platform: PlatformResource)
         told.append(f"Dated after today, and taken when it is their day: {', '.join(str(day) for day in pending.ahead)}.")
     if pending.strays:
         told.append(pending.told_of_strays())
+    for fault in pending.faults:
+        context.log.warning("%s", fault)
+    told += pending.faults
     if not found.now:
         return SkipReason(" ".join(told) if pending.batches or len(told) > 1 else "Nothing is pending.")
     context.log.info("%d runs asked for. %s", len(found.now), " ".join(told))

@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +26,7 @@ import pyarrow as pa
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from salesmart_assets.batch.locations import faults
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.batch.warehouse import month_of
@@ -258,14 +259,17 @@ def _built(
 def _complete_batches(platform: Platform, source: str) -> list[date]:
     """Batch dates on which a snapshot of the source came in whole: nothing in it was rejected, or all of that was mended.
 
-    A file that could not be read yet may name whoever the others don't, so its batch is not whole before.
+    A file that could not be read yet may name whoever the others don't, so its batch is not whole before; nor is what came
+    since one of the source's locations can't be looked at.
     """
     whole: dict[date, bool] = {}
     files = platform.ledger.files(source=source, live_only=True)
+    blind = min((f.since for place, f in faults(platform).items() if place.source == source), default=None)
     mended = {f.replay_of: f.rows_staged for f in files if f.replay_of is not None}
     for f in files:
         if f.batch_date is not None:
-            clean = f.outcome in ("loaded", "empty", "duplicate") and f.rows_rejected <= mended.get(f.file_id, 0)
+            seen = blind is None or f.first_seen.replace(tzinfo=timezone.utc) < blind
+            clean = seen and f.outcome in ("loaded", "empty", "duplicate") and f.rows_rejected <= mended.get(f.file_id, 0)
             whole[f.batch_date] = whole.get(f.batch_date, True) and clean
     return sorted(day for day, clean in whole.items() if clean)
 

@@ -16,8 +16,9 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 from pydantic import SecretStr
 
+from salesmart_assets.batch.locations import locations_of
 from salesmart_assets.batch.platform import Platform
-from salesmart_assets.errors import SalesmartError
+from salesmart_assets.errors import SalesmartError, UsageError
 from salesmart_assets.publish.database import describe
 from salesmart_assets.publish.publisher import bulk_load_method
 from salesmart_assets.settings import PREFIX, Settings
@@ -85,8 +86,16 @@ def _home(platform: Platform) -> str:
 def _landing(platform: Platform) -> str:
     zone = platform.zone
     archive = platform.settings.archive
-    safe = zone.can_archive_safely() if archive == "auto" else archive == "always"
-    return f"{platform.settings.landing} answers; finished objects {'are archived' if safe else 'stay where they are'}"
+    locations = locations_of(platform)
+    for reason in locations.refused.values():
+        raise UsageError(reason)
+    buckets = sorted({location.bucket for location in locations.used})
+    for location in locations.used:
+        zone.check(location.bucket, location.prefix)
+    safe = [bucket for bucket in buckets if archive == "always" or (archive == "auto" and zone.can_archive_safely(bucket))]
+    where = f"{platform.settings.landing} answers" if buckets == [zone.bucket] else f"{', '.join(buckets)} answer"
+    kept = "are archived" if safe == buckets else f"of {', '.join(safe)} are archived" if safe else "stay where they are"
+    return f"{where}; finished objects {kept}"
 
 
 def _lake(platform: Platform) -> str:

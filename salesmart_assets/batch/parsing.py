@@ -49,14 +49,25 @@ class Origin:
         return pa.chunked_array([pa.array(self.rows, pa.int64())]).take(pc.subtract(source_rows, 1))
 
 
-def parse(lake: Lake, contract: Contract, table: Table, file: File, path: Path, content_hash: str, origin: Origin | None = None) -> Parsed:
+def parse(
+    lake: Lake,
+    contract: Contract,
+    table: Table,
+    file: File,
+    path: Path,
+    content_hash: str,
+    origin: Origin | None = None,
+    *,
+    hint: str | None = None,
+) -> Parsed:
     """Read the file at `path` by its contract and write its rows into `table`'s partitions, under names that nobody reads yet.
 
-    `origin` says of mended rows where they came from: they carry that file and their numbers in it. Raises `AuditFailed` if
-    other rows were written than were accepted, or if the units or the money of sales are not those that were read.
+    Where the content does not tell its format, `hint` does; without it the file's name. `origin` says of mended rows where
+    they came from: they carry that file and their numbers in it. Raises `AuditFailed` if other rows were written than were
+    accepted, or if the units or the money of sales are not those that were read.
     """
     read = NOTHING
-    reader = FileReader(path, file.key.rsplit("/", 1)[-1], contract)
+    reader = FileReader(path, f"file.{hint}" if hint else file.key.rsplit("/", 1)[-1], contract)
     fresh = f"f{file.mark}-{lake.fresh()}"
     with PartitionWriter(lake, table, fresh) as clean, PartitionWriter(lake, REJECTED_ROWS, fresh) as bad:
         for batch in reader:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from salesmart_assets.batch.locations import locations_of
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import RESTATED, Report, Run
 from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
 from salesmart_assets.errors import Permanent
 from salesmart_assets.faultpoints import reach
-from salesmart_assets.landing.zone import LandedObject, ObjectChanged, ObjectGone
+from salesmart_assets.landing.zone import BucketFault, LandedObject, ObjectChanged, ObjectDenied, ObjectGone
 from salesmart_assets.ledger import File
 from salesmart_assets.publish.publisher import Publication, SliceLoad
 from salesmart_assets.publish.rows import WHOLE
@@ -61,7 +62,8 @@ def publish(platform: Platform, run: Run) -> Report:
             # The batch's own month grows every day; that one before it reads otherwise than it did is news.
             RESTATED: sorted({p.slice for p in done if p.changed_rows and WHOLE != p.slice < this_month and (p.mart, p.slice) in known}),
             "files_closed": len(closed),
-            "files_archived": archived,
+            "files_archived": archived.moved,
+            "archive_refused": list(archived.refused),
         },
     )
 
@@ -82,14 +84,39 @@ def _refuse_newer(platform: Platform, loads: Sequence[SliceLoad], done: Sequence
         )
 
 
-def archive_finished(platform: Platform) -> int:
-    """Move the objects of finished files to processed/ or error/, where that can be done without loss; returns how many."""
-    if platform.settings.archive == "never" or (platform.settings.archive == "auto" and not platform.zone.can_archive_safely()):
-        return 0
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """How many objects were moved, and why the others of a bucket could not be, once for each bucket."""
+
+    moved: int
+    refused: tuple[str, ...]
+
+
+def archive_finished(platform: Platform) -> Archived:
+    """Move the objects of finished files to processed/ or error/, where that can be done without loss.
+
+    Where a bucket refuses it, its objects stay, counted once as they are, and those of the others are moved.
+    """
+    if platform.settings.archive == "never":
+        return Archived(0, ())
+    locations = locations_of(platform)
+    left = {place.place for place in locations.every if place not in locations.used} | platform.ledger.locations.faults().keys()
     moved = 0
+    safe: dict[str, bool] = {}
+    refused: dict[str, str] = {}
     for file in platform.ledger.unarchived():
-        moved += _archive(platform, file)
-    return moved
+        place = locations.holding(file)
+        # Nothing is moved where a person disabled the place; of one that can't even be listed it is said already.
+        if file.bucket in refused or (place is not None and place.place in left):
+            continue
+        try:
+            if file.bucket not in safe:
+                safe[file.bucket] = platform.settings.archive == "always" or platform.zone.can_archive_safely(file.bucket)
+            moved += safe[file.bucket] and _archive(platform, file)
+        except (ObjectDenied, BucketFault) as error:
+            refused[file.bucket] = str(error)
+            platform.say(f"Finished objects stay where they are: {error}")
+    return Archived(moved, tuple(refused.values()))
 
 
 def _archive(platform: Platform, file: File) -> bool:
@@ -109,7 +136,7 @@ def _archive(platform: Platform, file: File) -> bool:
         # Somebody took it away or put something new in its place: what is there now is not what was read, so it stays.
         return False
     reach("files.archived")
-    found = platform.zone.head(key)
+    found = platform.zone.head(key, bucket=file.bucket)
     if found is not None:
         platform.ledger.moved(file.file_id, key, found.etag, found.version_id)
     return found is not None

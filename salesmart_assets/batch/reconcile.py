@@ -14,6 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from salesmart_assets.batch.audits import NOTHING, Totals, added_up, strangers, totals
+from salesmart_assets.batch.locations import faults, locations_of
 from salesmart_assets.batch.marts import ROLLUP_OF, names_shown
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.warehouse import month_of
@@ -71,9 +72,22 @@ def every_file_read(platform: Platform, day: date) -> Finding:
 
 
 def unread(platform: Platform, day: date) -> list[File]:
-    """Files of a batch that wait because they could not be read."""
+    """Files of a batch that wait because they could not be read; not those in a location that somebody disabled."""
     files = platform.ledger.files(batch_date=day, status="A", stages=("registered",), live_only=True)
-    return [f for f in files if f.reason is not None]
+    locations = locations_of(platform)
+    return [f for f in files if f.reason is not None and not locations.awaits(f)]
+
+
+def every_location_answers(platform: Platform) -> Finding:
+    """Every active location could be looked at when that was last tried."""
+    found = faults(platform)
+    active = [location for location in locations_of(platform).every if location.active]
+    sentence = f"All of {len(active)} locations were looked at."
+    if found:
+        first = next(iter(found.values()))
+        sentence = f"{len(found)} of {len(active)} locations can't be looked at; what lands there is not read. {first.reason}"
+    told = [f"{place.address} ({place.source}), since {fault.since:%Y-%m-%d %H:%M} UTC: {fault.reason}" for place, fault in found.items()]
+    return Finding(not found, sentence, {"locations": len(active), "examples": told})
 
 
 def rejections_are_kept(platform: Platform, day: date) -> Finding:

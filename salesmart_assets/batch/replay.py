@@ -22,6 +22,7 @@ from typing import Any
 
 import polars as pl
 
+from salesmart_assets.batch.locations import landing_place
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.contracts import SOURCES, Contract
 from salesmart_assets.contracts.tables import REJECTED_ROWS, staging_name
@@ -31,7 +32,7 @@ from salesmart_assets.ingest.json_lines import Number, Pairs, pairs_of, render
 from salesmart_assets.ingest.quoting import End, scan, split
 from salesmart_assets.lake.files import from_json
 from salesmart_assets.landing.faults import ObjectGone
-from salesmart_assets.ledger import File
+from salesmart_assets.ledger import File, Location
 
 _KEY = re.compile(r"/dt=[0-9-]{10}/replay/([0-9a-f]{64})\.jsonl$")
 _FILE, _ROW, _IDENTITY, _CODES, _MEANING, _RAW = "_source_file", "_source_row", "_identity", "_codes", "_what_is_wrong", "_raw"
@@ -169,18 +170,20 @@ def take_back(platform: Platform, path: Path) -> TakenBack:
     Rows that were taken out of the file stay rejected. Raises `UsageError` with the line for what can't be understood.
     """
     mended, outdated = _read(platform, path)
+    places = {source: landing_place(platform, source) for source in {item.origin.source for item in mended.values()}}
     landed = []
     for item in mended.values():
         origin = item.origin
         assert origin.batch_date is not None
         name = f"replay/{origin.identity}.jsonl"
-        rows = {**_earlier(platform, origin), **item.rows}
+        place = places[origin.source]
+        rows = {**_earlier(platform, origin, place), **item.rows}
         with tempfile.TemporaryDirectory(prefix="salesmart-") as folder:
             scratch = Path(folder, "rows.jsonl")
             with scratch.open("w", encoding="utf-8") as handle:
                 handle.writelines(json.dumps({"row": n, "values": rows[n]}, ensure_ascii=False) + "\n" for n in sorted(rows))
-            key = platform.zone.put(scratch, origin.source, origin.batch_date, name)
-        landed.append(f"s3://{platform.zone.bucket}/{key}")
+            key = platform.zone.put(scratch, origin.source, origin.batch_date, name, bucket=place.bucket, prefix=place.prefix)
+        landed.append(f"s3://{place.bucket}/{key}")
     return TakenBack(sum(len(item.rows) for item in mended.values()), tuple(sorted(landed)), outdated)
 
 
@@ -299,13 +302,13 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise UsageError(f"{path.name} is no CSV file that can be read: {error}.") from None
 
 
-def _earlier(platform: Platform, origin: File) -> dict[int, dict[str, str]]:
+def _earlier(platform: Platform, origin: File, place: Location) -> dict[int, dict[str, str]]:
     """The rows that earlier replays of a file brought: from the object that waits, or from where the ledger says the last one is."""
-    key = f"{platform.zone.prefix}{origin.source}/dt={origin.batch_date}/replay/{origin.identity}.jsonl"
+    key = f"{place.prefix}dt={origin.batch_date}/replay/{origin.identity}.jsonl"
     known = [f for f in platform.ledger.replays_of(origin.file_id) if f.superseded_by is None]
-    for place in (key, *(f.current_key for f in known if f.current_key != key)):
+    for bucket, earlier in ((place.bucket, key), *((f.bucket, f.current_key) for f in known)):
         try:
-            body = platform.zone.read(place)
+            body = platform.zone.read(earlier, bucket=bucket)
         except ObjectGone:
             continue
         with body:

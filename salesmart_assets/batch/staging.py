@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from salesmart_assets.batch.locations import Locations, locations_of
 from salesmart_assets.batch.parsing import Origin, Parsed, parse
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.replay import for_mended_rows, is_replay, origin_of, still_rejected, unwrap
@@ -22,7 +23,7 @@ from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import Commit, DataFile, NewFile
 from salesmart_assets.lake.committer import retrying
 from salesmart_assets.lake.files import from_json
-from salesmart_assets.landing.faults import ObjectChanged, ObjectDenied, ObjectGone, StoreFault
+from salesmart_assets.landing.faults import BucketFault, ObjectChanged, ObjectDenied, ObjectGone, StoreFault
 from salesmart_assets.ledger import File, FileResult
 
 _GROUP = 16
@@ -47,7 +48,9 @@ def stage(platform: Platform, source: str, run: Run) -> Report:
     """
     ledger = platform.ledger
     mine = _linked(platform, source, run)
-    waiting = [f for f in mine if f.status == "A" and f.stage == "registered" and f.superseded_by is None]
+    locations = locations_of(platform)
+    registered = [f for f in mine if f.status == "A" and f.stage == "registered" and f.superseded_by is None]
+    waiting = [f for f in registered if not locations.awaits(f)]
     retract = [f for f in mine if f.superseded_by is not None and f.outcome != "superseded"]
     size = rows = 0
     version: int | None = None
@@ -55,7 +58,7 @@ def stage(platform: Platform, source: str, run: Run) -> Report:
     for number, group in enumerate(_groups(waiting) or ([[]] if retract else [])):
         platform.say(f"{source}: reading {len(group)} of {len(waiting)} files")
         with tempfile.TemporaryDirectory(prefix="salesmart-") as folder:
-            parsed, faults = _parse_group(platform, source, group, Path(folder))
+            parsed, faults = _parse_group(platform, source, group, Path(folder), locations)
         unread += [f"{f.address}: {faults[f.file_id]}" for f in group if f.file_id in faults]
         had = [f for f in group if f.file_id not in faults]
         commit = _commit_group(platform, source, run, had, parsed, retract if number == 0 else [])
@@ -127,7 +130,9 @@ def keep_rejections(platform: Platform, run: Run) -> Report:
     return Report(rows=commit.rows, version=commit.version, facts={"rows_rejected": sum(f.rows for f in add)})
 
 
-def _parse_group(platform: Platform, source: str, group: Sequence[File], folder: Path) -> tuple[list[Parsed], dict[int, str]]:
+def _parse_group(
+    platform: Platform, source: str, group: Sequence[File], folder: Path, locations: Locations
+) -> tuple[list[Parsed], dict[int, str]]:
     """Fetch and parse files, several at a time; the same content counts once, for the file that was there first.
 
     Returns what was parsed, and by `file_id` why a file could not be read now. Raises that fault where no file can be read.
@@ -149,7 +154,7 @@ def _parse_group(platform: Platform, source: str, group: Sequence[File], folder:
             if holder != item.file.file_id:
                 copies[item.file.file_id] = platform.ledger.file(holder)
         read = [item for item in fetched if item.file.file_id not in copies]
-        parsed = {p.result.file_id: p for p in pool.map(lambda f: _parse(platform, source, f), read)}
+        parsed = {p.result.file_id: p for p in pool.map(lambda f: _parse(platform, source, f, locations), read)}
     for item in fetched:
         if item.file.file_id in copies:
             parsed[item.file.file_id] = _copy_of(item, copies[item.file.file_id], parsed)
@@ -181,23 +186,25 @@ def _fetch(platform: Platform, file: File, folder: Path) -> _Fetched:
     path = folder / str(file.file_id)
     with path.open("wb") as into:
         try:
-            content_hash = platform.zone.download_file(file.current_key, file.current_etag, file.size, file.current_version_id, into)
+            content_hash = platform.zone.download_file(
+                file.current_key, file.current_etag, file.size, file.current_version_id, into, bucket=file.bucket
+            )
         except (ObjectGone, ObjectChanged):
             # Another identity is in its place, or nothing: what was listed can no longer be had. If it was
             # overwritten, the new object is listed by the next look and supersedes this one.
             return _Fetched(file, path, None)
-        except (ObjectDenied, StoreFault) as error:
+        except (ObjectDenied, BucketFault, StoreFault) as error:
             return _Fetched(file, path, None, fault=error)
     return _Fetched(file, path, content_hash)
 
 
-def _parse(platform: Platform, source: str, item: _Fetched) -> Parsed:
+def _parse(platform: Platform, source: str, item: _Fetched, locations: Locations) -> Parsed:
     file = item.file
     if item.content_hash is None:
         return _gone(file)
     table, contract = platform.tables[staging_name(source)], platform.contracts[source]
     if not is_replay(file.key):
-        return parse(platform.lake, contract, table, file, item.path, item.content_hash)
+        return parse(platform.lake, contract, table, file, item.path, item.content_hash, hint=locations.hint(file))
     if file.replay_of is None:
         reason = "file.replay: the file whose rows these are is not in this ledger; land that file, and replay what it rejects"
         return Parsed(FileResult(file.file_id, "rejected", reason, "json", item.content_hash, rejected_files="[]"), ())

@@ -131,6 +131,13 @@ ALL_CHECKS = [
     ),
     check_of(
         "mart_publication",
+        "every_location_answers",
+        "No bucket is forgotten: one that is missing or refused stops nothing else, and is told here until it answers or is disabled.",
+        lambda rules, platform, _: rules.every_location_answers(platform),
+        blocking=False,
+    ),
+    check_of(
+        "mart_publication",
         "database_equals_lake",
         "What analysts read in the database is what the lake holds.",
         lambda rules, platform, _: rules.database_equals_lake(platform),

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from salesmart_assets.errors import Retryable
 from salesmart_assets.ledger import schema, slices
 from salesmart_assets.ledger.lease import WriterLease
+from salesmart_assets.ledger.locations import SourceLocations
 from salesmart_assets.ledger.schema import content_claim, duplicate_rows, ingest_file
 from salesmart_assets.ledger.slices import PendingSlice
 
@@ -119,9 +120,16 @@ class FileResult:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What a look at pending work needs of a file that is not done. `live`: no newer object under its key; `updated_at` in UTC."""
+    """What a look at pending work needs of a file that is not done.
+
+    `content_hash`: None if it was never read. `live`: no newer object under its key. `updated_at`: in UTC.
+    """
 
     identity: str
+    source: str
+    bucket: str
+    key: str
+    content_hash: str | None
     batch_date: date | None
     stage: str
     attempts: int
@@ -140,6 +148,7 @@ class Ledger:
         self.engine = engine
         self._last_number = last_number
         self.writer = WriterLease(engine, lease_seconds)
+        self.locations = SourceLocations(engine)
 
     def create(self) -> None:
         """Create or migrate the tables."""
@@ -182,11 +191,12 @@ class Ledger:
     def unfinished(self) -> Iterator[Unfinished]:
         """The files that are not done, as little of each as possible."""
         c = ingest_file.c
-        query = sa.select(c.identity, c.batch_date, c.stage, c.attempts, c.superseded_by, c.updated_at).where(c.status == "A")
+        where = (c.identity, c.source, c.bucket, c.key, c.content_hash)
+        query = sa.select(*where, c.batch_date, c.stage, c.attempts, c.superseded_by, c.updated_at).where(c.status == "A")
         with self.engine.connect() as connection:
             for row in connection.execution_options(yield_per=_CHUNK).execute(query):
                 since = row.updated_at.replace(tzinfo=timezone.utc)
-                yield Unfinished(row.identity, row.batch_date, row.stage, row.attempts, row.superseded_by is None, since)
+                yield Unfinished(*row[:5], row.batch_date, row.stage, row.attempts, row.superseded_by is None, since)
 
     def files(
         self,
@@ -351,14 +361,20 @@ class Ledger:
     def link_replays(self, origins: Mapping[int, str]) -> None:
         """Note of replays whose mended rows they hold (`origins`: identity of the file they came in, by `file_id`).
 
-        A replay whose file is superseded is superseded as well: its rows leave with the file.
+        A later replay of a file holds the rows of the earlier one, and supersedes it wherever it landed. A replay whose
+        file is superseded is superseded as well: its rows leave with the file.
         """
+        c = ingest_file.c
         origin = ingest_file.alias("origin")
         with self.engine.begin() as connection:
             for file_id, identity in origins.items():
-                found = connection.scalar(sa.select(ingest_file.c.file_id).where(ingest_file.c.identity == identity))
-                if found is not None:
-                    connection.execute(sa.update(ingest_file).where(ingest_file.c.file_id == file_id).values(replay_of=found))
+                found = connection.scalar(sa.select(c.file_id).where(c.identity == identity))
+                if found is None:
+                    continue
+                connection.execute(sa.update(ingest_file).where(c.file_id == file_id).values(replay_of=found))
+                live = (c.replay_of == found) & c.superseded_by.is_(None)
+                last = connection.scalar(sa.select(c.file_id).where(live).order_by(c.last_modified.desc(), c.file_id.desc()).limit(1))
+                connection.execute(sa.update(ingest_file).where(live, c.file_id != last).values(superseded_by=last, updated_at=_now()))
             left = sa.select(ingest_file.c.file_id, origin.c.superseded_by).where(
                 ingest_file.c.replay_of == origin.c.file_id,
                 origin.c.superseded_by.is_not(None),

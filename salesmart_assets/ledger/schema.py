@@ -107,13 +107,24 @@ source_location = sa.Table(
     sa.Column("source", _text(32), nullable=False),
     sa.Column("bucket", _text(255), nullable=False),
     sa.Column("prefix", _text(512), nullable=False),
-    sa.Column("format_hint", _text(16)),
+    sa.Column("format_hint", _text(16), comment="what its files are where their content leaves that open"),
     sa.Column("active", sa.Boolean, nullable=False, default=True),
     sa.Column("added_at", _utc, nullable=False),
 )
 
+location_fault = sa.Table(
+    "location_fault",
+    metadata,
+    sa.Column("place_hash", _text(64), primary_key=True, comment="SHA-256 over source, bucket and prefix"),
+    sa.Column("source", _text(32), nullable=False),
+    sa.Column("bucket", _text(255), nullable=False),
+    sa.Column("prefix", _text(512), nullable=False),
+    sa.Column("reason", _long_text, nullable=False, comment="why it can't be looked at"),
+    sa.Column("since", _utc, nullable=False),
+)
+
 ledger_version = sa.Table("ledger_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
-VERSION = 3
+VERSION = 4
 
 
 _TRIES = 10

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from dagster import DagsterRunStatus
 
+from salesmart_assets.batch import locations
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets_tests.automation.conftest import Watch
 
@@ -228,3 +229,30 @@ def test_what_lies_in_no_sources_folder_is_told(watch: Watch) -> None:
     assert "s3://salesmart/landing/Sales/, s3://salesmart/landing/loose.csv" in watch.said
     watch.land(FIRST)
     assert list(watch.tick()) == [FIRST]
+
+
+def test_a_new_bucket_is_in_the_next_tick(watch: Watch) -> None:
+    """A location is looked at from the tick after it was added, and not any more from the tick after it was disabled."""
+    assert watch.tick() == {}
+    locations.add(watch.platform, "stores", "s3://annex/stores", None)
+    watch.platform.zone.client.put_object(Bucket="annex", Key=f"stores/dt={SECOND}/a.csv", Body=b"1")
+    watch.land(FIRST)
+    assert list(watch.tick()) == [FIRST, SECOND]
+    locations.switch(watch.platform, "stores", "s3://annex/stores/", active=False)
+    assert list(watch.tick()) == [FIRST]
+    locations.switch(watch.platform, "stores", "s3://annex/stores", active=True)
+    assert list(watch.tick()) == [FIRST, SECOND]
+
+
+def test_a_missing_bucket_is_told_and_the_others_are_asked_for(watch: Watch) -> None:
+    """A bucket that is missing is told by every tick until it is back; what is in the others is asked for."""
+    locations.add(watch.platform, "stores", "s3://annex/stores", None)
+    (watch.platform.settings.root / "s3" / "annex").rmdir()
+    assert watch.tick() == {}
+    assert "s3://annex failed: the bucket does not exist." in watch.said
+    watch.land(FIRST)
+    assert list(watch.tick()) == [FIRST]
+    (watch.platform.settings.root / "s3" / "annex").mkdir()
+    watch.run(FIRST, DagsterRunStatus.STARTED)
+    assert watch.tick() == {}
+    assert "annex" not in watch.said

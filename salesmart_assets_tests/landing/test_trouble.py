@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from salesmart_assets.batch import landing
+from salesmart_assets.batch import landing, locations, reconcile
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.errors import Permanent, Retryable, SalesmartError, Unreachable
-from salesmart_assets.landing.faults import ObjectDenied, StoreFault
+from salesmart_assets.landing.faults import BucketFault, ObjectDenied, StoreFault
 from salesmart_assets.landing.zone import LandingZone, connect
 from salesmart_assets.settings import Settings
 from salesmart_assets_tests.batches import HEADER, accounted, load, session
@@ -128,7 +128,7 @@ def test_what_does_not_pass_is_said_at_once(shop: Shop, trouble: Trouble) -> Non
 
 @pytest.mark.parametrize(
     ("trouble", "kind"),
-    [("AccessDenied", ObjectDenied), ("ExpiredToken", Unreachable), ("InvalidAccessKeyId", Unreachable), ("NoSuchBucket", Unreachable)],
+    [("AccessDenied", ObjectDenied), ("ExpiredToken", Unreachable), ("InvalidAccessKeyId", Unreachable), ("NoSuchBucket", BucketFault)],
 )
 def test_one_object_denied_is_not_the_store_refusing(shop: Shop, trouble: Trouble, kind: type[SalesmartError]) -> None:
     """One object that may not be read is told apart from keys and buckets that are no good for any."""
@@ -154,13 +154,12 @@ def test_batch_gets_over_what_passes(shop: Shop, trouble: Trouble) -> None:
 @pytest.mark.parametrize("trouble", [*PASSING, *LASTING])
 @pytest.mark.parametrize("on", [r"GET .*\.csv", "GET .*list-type"])
 def test_nothing_is_done_that_is_not(shop: Shop, trouble: Trouble, on: str) -> None:
-    """While the trouble lasts the batch fails and nothing counts as done; when it is over the next run loads everything, once."""
+    """While the trouble lasts the batch fails, or goes on without the bucket, and nothing counts as done; then all is loaded, once."""
     with shop.platform() as platform:
         _ = platform.zone.can_archive_safely()
         shop.wire.does(trouble, on=on)
-        denied = trouble == "AccessDenied" and on != "GET .*list-type"
-        if denied:
-            load(platform, DAY)  # each file by itself: the run goes on without them
+        if trouble in ("AccessDenied", "NoSuchBucket"):
+            load(platform, DAY)  # each file, or this bucket, by itself: the run goes on without them
         else:
             with pytest.raises((Retryable, Permanent)):
                 load(platform, DAY)
@@ -207,6 +206,30 @@ def test_denied_key_is_given_up_in_the_end(shop: Shop) -> None:
         assert not landing.look(platform).new_objects
 
 
+@pytest.mark.parametrize("trouble", ["AccessDenied", "NoSuchBucket", "busy"])
+def test_one_bucket_in_trouble_stops_no_other(shop: Shop, trouble: Trouble) -> None:
+    """A second bucket that is denied, missing or busy is told, also by its check, and costs the first nothing; then it is loaded too."""
+    with shop.platform() as platform:
+        other = f"{shop.bucket}-2"
+        platform.zone.make_bucket(other)
+        locations.add(platform, "sales", f"s3://{other}/tills", None)
+        key, text = f"tills/dt={DAY}/c.csv", f"{HEADER}\n3,121,bread,2026-08-01,1,2.50,1,2.5\n"
+        platform.zone.client.put_object(Bucket=other, Key=key, Body=text.encode())
+        shop.wire.does(trouble, on=f"/{other}")
+        pending = landing.look(platform)
+        assert pending.new_objects == 2
+        assert f"s3://{other}" in pending.faults[0]
+        load(platform, DAY)
+        assert _customers(platform) == [1, 2]
+        assert _all_done(platform)
+        assert f"s3://{other}" in reconcile.every_location_answers(platform).sentence
+        shop.wire.heal()
+        assert landing.look(platform).faults == ()
+        assert reconcile.every_location_answers(platform).passed
+        load(platform, DAY)
+        assert _customers(platform) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("trouble", ["busy", "stall", "AccessDenied"])
 def test_trouble_while_archiving_loses_nothing(shop: Shop, trouble: Trouble) -> None:
     """What can't be moved to processed/ stays where it is, counted once, and is moved when the trouble is over."""
@@ -215,10 +238,13 @@ def test_trouble_while_archiving_loses_nothing(shop: Shop, trouble: Trouble) -> 
     with shop.platform() as platform:
         platform.zone.can_archive_safely()
         shop.wire.does(trouble, on="(PUT|DELETE) .*")
-        try:
+        if trouble == "AccessDenied":
             load(platform, DAY)
-        except SalesmartError:
-            assert _customers(platform) == [1, 2]
+            assert archive_finished(platform).refused[0].startswith(f"Copying s3://{shop.bucket}/")
+        else:
+            with pytest.raises(StoreFault):
+                load(platform, DAY)
+        assert _customers(platform) == [1, 2]
         assert all(f.status == "I" for f in platform.ledger.files())
         shop.wire.heal()
         archive_finished(platform)

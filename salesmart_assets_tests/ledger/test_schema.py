@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from salesmart_assets.errors import Permanent
-from salesmart_assets.ledger.schema import VERSION, create, ingest_file, ledger_version
+from salesmart_assets.ledger.schema import VERSION, create, ingest_file, ledger_version, location_fault
 from salesmart_assets.publish.database import open_database
 
 _CREATE = """
@@ -28,6 +28,7 @@ def test_a_ledger_of_the_layout_before_gains_what_is_new(database_url: str) -> N
     engine = open_database(database_url)
     create(engine)
     added = ("replay_of", "control_sums")
+    location_fault.drop(engine)
     with engine.begin() as connection:
         connection.execute(sa.text("DROP INDEX ix_ingest_file_replay_of" + (" ON ingest_file" if engine.dialect.name != "sqlite" else "")))
         for name in added:
@@ -37,6 +38,7 @@ def test_a_ledger_of_the_layout_before_gains_what_is_new(database_url: str) -> N
         create(engine)
         inspector = sa.inspect(engine)
         assert {c["name"] for c in inspector.get_columns("ingest_file")} == {c.name for c in ingest_file.columns}
+        assert inspector.has_table("location_fault")
         assert {i["name"] for i in inspector.get_indexes("ingest_file")} >= {"ix_ingest_file_replay_of"}
         with engine.connect() as connection:
             assert connection.scalars(sa.select(ledger_version.c.version)).all() == [VERSION]
