@@ -605,6 +605,26 @@ def query(sql: str, kind: str) -> None:
 
 
 @cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON array of the tasks.")
+def maintain(as_json: bool) -> None:
+    """Upkeep: join small files, sum up logs, remove what no version within the retention shows, and old reports. No table changes."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch import upkeep
+    from salesmart_assets.batch.platform import Platform
+
+    rows = []
+    with Platform(Settings.load(), say=_say) as platform:
+        for task in upkeep.maintain(platform, f"upkeep-{secrets.token_hex(8)}"):
+            rows.append({"task": task.name, "ok": task.ok, "says": task.says, "seconds": task.seconds})
+            if not as_json:
+                terminal.err.print(f"{task.name}: {task.says}", style=None if task.ok else "red")
+    if as_json:
+        terminal.print_json(rows)
+    if not all(row["ok"] for row in rows):
+        sys.exit(1)
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of the parts.")
 def doctor(as_json: bool) -> None:
     """Every setting (secrets masked) and whether each part answers. Exit 2 if one does not."""

@@ -8,15 +8,7 @@ from __future__ import annotations
 from dagster import Definitions, in_process_executor
 
 from salesmart_assets.assets import ALL_ASSETS
-from salesmart_assets.automation import (
-    REPORT_SCHEDULES,
-    landing_sensor,
-    load_batch,
-    make_daily_report,
-    make_monthly_report,
-    publish_marts,
-    rebuild_month,
-)
+from salesmart_assets.automation import JOBS, SCHEDULES, landing_sensor
 from salesmart_assets.checks import ALL_CHECKS
 from salesmart_assets.resources import LandingS3, MartsDatabase, PlatformResource, SparkEngine
 
@@ -27,9 +19,9 @@ spark = SparkEngine()
 defs = Definitions(
     assets=ALL_ASSETS,
     asset_checks=ALL_CHECKS,
-    jobs=[load_batch, publish_marts, rebuild_month, make_daily_report, make_monthly_report],
+    jobs=JOBS,
     sensors=[landing_sensor],
-    schedules=REPORT_SCHEDULES,
+    schedules=SCHEDULES,
     resources={"s3": s3, "database": database, "spark": spark, "platform": PlatformResource(s3=s3, database=database, spark=spark)},
     executor=in_process_executor,
 )

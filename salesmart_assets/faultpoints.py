@@ -34,13 +34,21 @@ _PLACES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 POINTS: dict[str, str] = {
     (f"{name}@{table}" if table else name): meaning for name, tables, meaning in _PLACES for table in (tables or ("",))
 }
-"""Every fault point, `PLACE` or `PLACE@TABLE`, and how things stand there."""
+"""Every fault point of a batch, `PLACE` or `PLACE@TABLE`, and how things stand there."""
+
+UPKEEP_POINTS = {
+    "upkeep.joined": "small files are joined to larger ones, nothing is committed",
+    "upkeep.committed": "the larger files are committed",
+    "upkeep.checkpointed": "the log of a table is summed up",
+    "upkeep.swept": "the first data file out of retention is removed",
+}
+"""Those of upkeep."""
 
 
 def reach(name: str, table: str = "") -> None:
     """Say that the process is at a fault point; it dies here if it was told to."""
     point = f"{name}@{table}" if table else name
-    if point not in POINTS:
+    if point not in POINTS and point not in UPKEEP_POINTS:
         raise KeyError(f"{point} is not a fault point")
     if os.environ.get(VARIABLE) == point:
         os.kill(os.getpid(), signal.SIGKILL)

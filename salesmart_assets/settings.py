@@ -142,6 +142,13 @@ class Settings(BaseSettings):
     report_timezone: str = Field(
         "UTC", description="Time zone of that hour, and of what is the day before; an IANA name such as Europe/Berlin."
     )
+    retention_days: int = Field(
+        7, ge=1, description="Days for which earlier versions of the lake's tables stay readable; upkeep then removes what only they show."
+    )
+    report_days: int = Field(
+        400, ge=0, description="Days that daily reports are kept; `salesmart report` makes an older one again. 0: for ever."
+    )
+    upkeep_time: str = Field("03:30", description="When upkeep runs by schedule, in the time zone of the reports.")
     port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's UI in `salesmart dev`, on 127.0.0.1.")
     s3_local_url: str | None = Field(None, description="A running local endpoint of this HOME; `salesmart dev` sets it for its processes.")
     s3_port: int = Field(9878, ge=1, le=65535, description="Port of the local S3 endpoint in `salesmart dev`.")
@@ -173,7 +180,7 @@ class Settings(BaseSettings):
             raise ValueError(f"it needs {_SECRET_LENGTH} signs or more, so that nobody guesses it")
         return value
 
-    @field_validator("report_time")
+    @field_validator("report_time", "upkeep_time")
     @classmethod
     def _an_hour(cls, value: str) -> str:
         if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):

@@ -1,8 +1,8 @@
 """Jobs, named after what they do."""
 
-from __future__ import annotations
+from dagster import AssetSelection, Failure, OpExecutionContext, define_asset_job, in_process_executor, job, op
 
-from dagster import AssetSelection, define_asset_job, in_process_executor
+from salesmart_assets.resources import PlatformResource
 
 load_batch = define_asset_job(
     "load_batch",
@@ -50,3 +50,30 @@ make_monthly_report = define_asset_job(
     description="Make the page and the workbook of a batch date's month anew from the tables as they are. Nothing is loaded.",
     executor_def=in_process_executor,
 )
+
+
+@op(
+    description="Each task of `salesmart maintain`, in turn; one that can't be done keeps none of the others, and fails the run at the end."
+)
+def do_upkeep(context: OpExecutionContext, platform: PlatformResource) -> None:
+    """Do upkeep, and tell what was done."""
+    from salesmart_assets.batch import upkeep
+
+    failed = []
+    with platform.open(context.log.info) as opened:
+        for task in upkeep.maintain(opened, context.run.run_id):
+            (context.log.info if task.ok else context.log.error)("%s: %s (%.1f s)", task.name, task.says, task.seconds)
+            failed += [] if task.ok else [f"{task.name}: {task.says}"]
+    if failed:
+        raise Failure(" ".join(failed), allow_retries=False)
+
+
+@job(
+    description=(
+        "Upkeep: small files become few, logs are summed up, and what no version within the retention shows is removed. No table changes."
+    ),
+    executor_def=in_process_executor,
+)
+def maintain() -> None:
+    """The tasks of upkeep."""
+    do_upkeep()

@@ -1,4 +1,4 @@
-"""The schedules: reports that are there in the morning, whether files came or not.
+"""The schedules: reports that are there in the morning, whether files came or not, and upkeep in the night.
 
 A run that loads makes the reports of what it loads; a scheduled run makes them once more, of the day or month that has just
 ended, from the tables as they are. Where nothing changed in between, the files stay as they were, so neither doubles the other.
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleDefinition, ScheduleEvaluationContext, SkipReason, schedule
 
 from salesmart_assets.assets.step import SETTINGS
-from salesmart_assets.automation.jobs import make_daily_report, make_monthly_report
+from salesmart_assets.automation.jobs import maintain, make_daily_report, make_monthly_report
 from salesmart_assets.settings import Settings
 
 
@@ -57,4 +57,17 @@ def _report_of(day: date, settings: Settings) -> RunRequest | SkipReason:
     return RunRequest(partition_key=day.isoformat())
 
 
-REPORT_SCHEDULES = report_schedules(SETTINGS)
+def upkeep_schedule(settings: Settings) -> ScheduleDefinition:
+    """The schedule of upkeep, at the hour of the settings."""
+    hour, minute = (int(part) for part in settings.upkeep_time.split(":"))
+    return ScheduleDefinition(
+        name="upkeep_each_night",
+        job=maintain,
+        cron_schedule=f"{minute} {hour} * * *",
+        execution_timezone=settings.report_timezone,
+        default_status=DefaultScheduleStatus.RUNNING,
+        description=f"Each day at {settings.upkeep_time} in the time zone {settings.report_timezone}, what `salesmart maintain` does.",
+    )
+
+
+SCHEDULES = [*report_schedules(SETTINGS), upkeep_schedule(SETTINGS)]

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from salesmart_assets.transforms.session import Engine
 
 
+SCRATCH = "salesmart-scratch-"
+"""What the names of temporary folders begin with, so that upkeep finds those that a killed run left."""
+
+
 @dataclass
 class Platform:
     """The parts of one installation.

@@ -23,7 +23,7 @@ from typing import Any
 import polars as pl
 
 from salesmart_assets.batch.locations import landing_place
-from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.platform import SCRATCH, Platform
 from salesmart_assets.contracts import SOURCES, Contract
 from salesmart_assets.contracts.tables import REJECTED_ROWS, staging_name
 from salesmart_assets.errors import UsageError
@@ -178,7 +178,7 @@ def take_back(platform: Platform, path: Path) -> TakenBack:
         name = f"replay/{origin.identity}.jsonl"
         place = places[origin.source]
         rows = {**_earlier(platform, origin, place), **item.rows}
-        with tempfile.TemporaryDirectory(prefix="salesmart-") as folder:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
             scratch = Path(folder, "rows.jsonl")
             with scratch.open("w", encoding="utf-8") as handle:
                 handle.writelines(json.dumps({"row": n, "values": rows[n]}, ensure_ascii=False) + "\n" for n in sorted(rows))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from salesmart_assets.batch.locations import Locations, locations_of
 from salesmart_assets.batch.parsing import Origin, Parsed, parse
-from salesmart_assets.batch.platform import Platform
+from salesmart_assets.batch.platform import SCRATCH, Platform
 from salesmart_assets.batch.replay import for_mended_rows, is_replay, origin_of, still_rejected, unwrap
 from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.contracts.tables import REJECTED_ROWS, SOURCE_OF, staging_name
@@ -57,7 +57,7 @@ def stage(platform: Platform, source: str, run: Run) -> Report:
     unread: list[str] = []
     for number, group in enumerate(_groups(waiting) or ([[]] if retract else [])):
         platform.say(f"{source}: reading {len(group)} of {len(waiting)} files")
-        with tempfile.TemporaryDirectory(prefix="salesmart-") as folder:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
             parsed, faults = _parse_group(platform, source, group, Path(folder), locations)
         unread += [f"{f.address}: {faults[f.file_id]}" for f in group if f.file_id in faults]
         had = [f for f in group if f.file_id not in faults]

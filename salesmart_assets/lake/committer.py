@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from salesmart_assets.ledger import Lease
 
 _APPLICATION = "salesmart"
+RESERVED_NOTES = ("salesmart.run", "salesmart.fence")
+"""Names under which each commit notes who made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,11 @@ class Committer:
         run_id: str,
         lease: Lease | None,
         notes: Mapping[str, str] | None = None,
+        data_change: bool = True,
     ) -> Commit:
         """Make `add` visible and `remove` invisible, at once, on top of the version of `base`.
 
-        `notes` are kept with the commit, for whoever computes the next one.
+        `notes` are kept with the commit, for whoever computes the next one. `data_change`: False where the rows stay the same.
         Every file must lie in one of `slices` of the partition column `slice_column` (None: the table as a whole).
         Raises `CommitConflict` if the table is no longer at that version, `AuditFailed` for a file outside the slices,
         `LeaseLost` if another writer has taken over, and `OutcomeUnknown` if the store did not say what happened.
@@ -75,7 +78,7 @@ class Committer:
         if len({f.path for f in add}) != len(add):
             raise AuditFailed(f"{table.name}: the same file would be added twice.")
         with self._log.latest() as handle:
-            return self._commit(handle, base, add, remove, run_id, lease, notes)
+            return self._commit(handle, base, add, remove, run_id, lease, notes, data_change=data_change)
 
     def _commit(
         self,
@@ -86,6 +89,8 @@ class Committer:
         run_id: str,
         lease: Lease | None,
         notes: Mapping[str, str] | None,
+        *,
+        data_change: bool,
     ) -> Commit:
         table = base.table
         if handle.version() != base.version:
@@ -98,7 +103,10 @@ class Committer:
             return Commit(base.version, 0, 0, 0)
         if lease is not None:
             lease.verify()
-        actions: list[AddAction | RemoveAction] = [*(f.add_action() for f in add), *(_remove(f) for f in remove)]
+        actions: list[AddAction | RemoveAction] = [
+            *(f.add_action(data_change=data_change) for f in add),
+            *(_remove(f, data_change=data_change) for f in remove),
+        ]
         metadata = {"salesmart.run": run_id, "salesmart.fence": str(lease.fence) if lease else "", **(notes or {})}
         try:
             handle.create_write_transaction(
@@ -140,10 +148,10 @@ def retrying(attempt: Callable[[], Commit], tries: int = 20) -> Commit:
     raise AssertionError("unreachable")
 
 
-def _remove(item: DataFile) -> RemoveAction:
+def _remove(item: DataFile, *, data_change: bool) -> RemoveAction:
     return RemoveAction(
         path=item.path,
-        data_change=True,
+        data_change=data_change,
         deletion_timestamp=int(time.time() * 1000),
         size=item.size,
         partition_values=dict(item.partition),

@@ -32,14 +32,14 @@ class NewFile:
     stats: str
     modified: int
 
-    def add_action(self) -> AddAction:
+    def add_action(self, *, data_change: bool = True) -> AddAction:
         """What the Delta log says of it."""
         return AddAction(
             path=self.path,
             size=self.size,
             partition_values=dict(self.partition),
             modification_time=self.modified,
-            data_change=True,
+            data_change=data_change,
             stats=self.stats,
         )
 

@@ -120,7 +120,7 @@ class Lake:
 
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:
         """The files of a table at a version; the newest one by default."""
-        table, log = self.tables[name], self._log(name)
+        table, log = self.tables[name], self.log(name)
         found = log.newest() if version is None else log.at(version)
         files = []
         for row in found.actions.iter_rows(named=True):
@@ -142,7 +142,7 @@ class Lake:
 
     def bounds(self, snapshot: Snapshot, column: str) -> dict[str, Bounds | None]:
         """The least and greatest value of an integer or date column in each file, by path; None where a file does not tell."""
-        actions = self._log(snapshot.table.name).at(snapshot.version).actions
+        actions = self.log(snapshot.table.name).at(snapshot.version).actions
         named = {"low": f"min.{column}", "high": f"max.{column}", "nulls": f"null_count.{column}"}
         told = [pl.col(c).alias(n) if c in actions.columns else pl.lit(None).alias(n) for n, c in named.items()]
         wanted = {f.path for f in snapshot.files}
@@ -155,9 +155,10 @@ class Lake:
 
     def notes(self, snapshot: Snapshot) -> dict[str, Any]:
         """What was noted with the commit that made a snapshot's version; empty where its log is no longer there."""
-        return self._log(snapshot.table.name).notes(snapshot.version)
+        return self.log(snapshot.table.name).notes(snapshot.version)
 
-    def _log(self, name: str) -> DeltaLog:
+    def log(self, name: str) -> DeltaLog:
+        """The log of a table."""
         # `setdefault` is one step also among threads: all of them get the same log.
         return self._logs.setdefault(name, DeltaLog(self.uri(name), self.storage, self.filesystem))
 
@@ -168,7 +169,7 @@ class Lake:
 
     def committer(self, name: str) -> Committer:
         """The committer of a table."""
-        return Committer(self._log(name))
+        return Committer(self.log(name))
 
     def fresh(self) -> str:
         """A name for a folder that nobody has written to."""

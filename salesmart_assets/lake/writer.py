@@ -80,9 +80,11 @@ class PartitionWriter:
             oldest = next(iter(self._open))
             self._finish(oldest)
             del self._open[oldest]
-        path = f"{folder}/{self._prefix}-{self._made}.parquet"
+        name = f"{self._prefix}-{self._made}.parquet"
+        path = f"{folder}/{name}" if folder else name
         self._made += 1
-        self._lake.filesystem.create_dir(f"{self._root}/{folder}", recursive=True)
+        if folder:
+            self._lake.filesystem.create_dir(f"{self._root}/{folder}", recursive=True)
         stored = pa.schema([schema.field(name) for name in self._kept])
         plain = set(self._plain or ())
         self._open[folder] = _OpenFile(self._lake, f"{self._root}/{path}", stored, [n for n in self._kept if n not in plain])

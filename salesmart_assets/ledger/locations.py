@@ -141,6 +141,14 @@ class SourceLocations:
                 connection.execute(sa.insert(location_fault).values(place_hash=_hash(location), **row))
         return healed
 
+    def forget_faults(self, known: Collection[tuple[str, str, str]]) -> int:
+        """Forget what was wrong with places that are none of the `known`; returns of how many."""
+        gone = [place for place in self.faults() if place not in known]
+        with self._engine.begin() as connection:
+            for place in gone:
+                connection.execute(sa.delete(location_fault).where(location_fault.c.place_hash == _hash(Location(*place))))
+        return len(gone)
+
 
 def _hash(location: Location) -> str:
     return hashlib.sha256("\0".join(location.place).encode()).hexdigest()

@@ -18,7 +18,7 @@ from typing import Any
 import pymysql
 import sqlalchemy as sa
 
-from salesmart_assets.errors import SalesmartError, Unreachable, UsageError
+from salesmart_assets.errors import Permanent, SalesmartError, Unreachable, UsageError
 from salesmart_assets.publish.wire import WireConnection
 
 BUSY_SECONDS = 30
@@ -147,6 +147,26 @@ def _switch_to_wal(path: Path) -> None:
             time.sleep(0.05)
         finally:
             connection.close()
+
+
+def tend(engine: sa.Engine) -> str:
+    """Bring a database's statistics and log in order, where it does not do so itself; says in a sentence what was done.
+
+    Raises `Permanent` if an SQLite file is damaged.
+    """
+    if engine.dialect.name != "sqlite":
+        return "the server keeps its tables in order."
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        found = cursor.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise Permanent(f"The SQLite database {engine.url.database} is damaged ({found}): stop all runs, and restore it from a backup.")
+        cursor.execute("PRAGMA optimize")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.close()
+    return "the file is sound, its statistics and its log are in order."
 
 
 def _open_mysql(url: sa.URL) -> sa.Engine:

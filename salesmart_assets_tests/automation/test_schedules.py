@@ -12,7 +12,7 @@ import pytest
 from dagster import DefaultScheduleStatus, ScheduleDefinition, build_schedule_context
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from salesmart_assets.automation.schedules import report_schedules
+from salesmart_assets.automation.schedules import report_schedules, upkeep_schedule
 from salesmart_assets.definitions import defs
 from salesmart_assets.errors import UsageError
 from salesmart_assets.settings import Settings
@@ -135,3 +135,17 @@ def test_a_scheduled_run_makes_its_report_and_nothing_else(watch: Watch, job: st
     assert sorted(path.name for path in Path(watch.platform.settings.reports_uri).rglob("*.*")) == made
     assert watch.platform.ledger.files() == []
     assert list(watch.tick()) == ["2025-11-30"]
+
+
+def test_upkeep_each_night(watch: Watch) -> None:
+    """Each night, at the hour of the settings in the time zone of the reports, upkeep runs as a job of its own."""
+    scheduled = upkeep_schedule(Settings(report_timezone="Europe/Berlin", upkeep_time="02:15"))
+    assert scheduled.default_status is DefaultScheduleStatus.RUNNING
+    assert ticks(scheduled, utc("2026-11-23T12:00"), 1) == [utc("2026-11-24T01:15")]
+    job = defs.resolve_job_def(scheduled.job.name)
+    with warnings.catch_warnings():
+        # Dagster calls what Dagster deprecates.
+        warnings.filterwarnings("ignore", message="InitResourceContext.dagster_run is deprecated")
+        assert job.execute_in_process(instance=watch.instance).success
+    with pytest.raises(UsageError, match="SALESMART_UPKEEP_TIME cannot be used"):
+        Settings.load(upkeep_time="3 o'clock")

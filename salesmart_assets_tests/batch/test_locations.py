@@ -80,7 +80,7 @@ REFUSED = (
     ("s3://a..b/x", "no name of a bucket"),
     ("s3://ab/x", "no name of a bucket"),
     ("s3:///x", "write it as s3://BUCKET/PREFIX"),
-    ("/home/tills", "write it as s3://BUCKET/PREFIX"),
+    ("/srv/tills", "write it as s3://BUCKET/PREFIX"),
     (f"s3://new/{'x' * 600}", "longer than 512"),
 )
 
