@@ -111,8 +111,7 @@ def monthly_report(
     """The report of the month in which the day `month` lies, as its figures are now.
 
     `files` are the files whose batch date lies in the month; `contracts`, by source, say what a rejected row broke. `made_at`
-    in UTC. `workbook` is the name of the Excel workbook
-    beside the page, which the page then links to.
+    in UTC. `workbook` is the name of the Excel workbook beside the page, which the page then links to.
     """
     month = first_of_month(month)
     last_day = next_month(month) - timedelta(days=1)
