@@ -64,19 +64,19 @@ def prepare_home(settings: Settings) -> None:
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"
     url = settings.dagster_database_url
-    if not target.exists():
-        packaged = resources.files("salesmart_assets.local").joinpath("dagster.yaml").read_text("utf-8")
-        # Whole or not at all: half a file would be taken for the user's own.
-        whole = home / f".dagster.yaml.{os.getpid()}"
-        whole.write_text(packaged + (_ON_MYSQL if url else ""), "utf-8")
-        whole.replace(target)
-    elif bool(url) != (_DAGSTER_URL in re.sub(r"#.*", "", target.read_text("utf-8"))):
+    if target.exists() and bool(url) != (_DAGSTER_URL in re.sub(r"#.*", "", target.read_text("utf-8"))):
         raise UsageError(
             f"{_DAGSTER_URL} is {'set' if url else 'not set'}, but {target} {'does not name it' if url else 'names it'} as the place of "
             "Dagster's history. Set it accordingly, or move that file away: it is made anew, and the history begins anew where it then is."
         )
     if url:
         os.environ[_DAGSTER_URL] = _for_dagster(url)
+    if not target.exists():
+        packaged = resources.files("salesmart_assets.local").joinpath("dagster.yaml").read_text("utf-8")
+        # Whole or not at all: half a file would be taken for the user's own.
+        whole = home / f".dagster.yaml.{os.getpid()}"
+        whole.write_text(packaged + (_ON_MYSQL if url else ""), "utf-8")
+        whole.replace(target)
     os.environ["DAGSTER_HOME"] = str(home)
 
 
