@@ -25,7 +25,7 @@ _PLACES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("fact.committed", (), "the fact is committed, its slices not cleared"),
     ("rollup.committed", ROLLUPS, "a rollup is committed, its slices not cleared"),
     ("mart.committed", MARTS, "a mart is committed, its slices not cleared"),
-    ("publish.loaded", (), "side tables are loaded, nothing is visible"),
+    ("publish.loaded", (), "rows of a slice are in its table, nothing is committed"),
     ("publish.before_commit", (), "the publication's transaction is complete, not committed"),
     ("publish.committed", (), "the publication is visible, its slices not cleared"),
     ("files.closed", (), "files are done in the ledger, not archived"),

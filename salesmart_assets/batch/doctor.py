@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from salesmart_assets.batch.locations import locations_of
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.errors import SalesmartError, UsageError
+from salesmart_assets.publish.bulk import bulk_load_method
 from salesmart_assets.publish.database import describe
-from salesmart_assets.publish.publisher import bulk_load_method
 from salesmart_assets.settings import PREFIX, Settings
 
 _MASK = "********"

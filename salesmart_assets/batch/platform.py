@@ -101,7 +101,8 @@ class Platform:
         """The publisher of marts and dimensions, with the database's tables created."""
         from salesmart_assets.publish.publisher import Publisher
 
-        publisher = Publisher(self.marts, [self.tables[name] for name in (*DIMENSIONS, *MARTS)], on_step=faultpoints.reach)
+        tables = [self.tables[name] for name in (*DIMENSIONS, *MARTS)]
+        publisher = Publisher(self.marts, tables, on_step=faultpoints.reach, waiting=self.say)
         publisher.ensure_schema()
         return publisher
 

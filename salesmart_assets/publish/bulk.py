@@ -1,4 +1,4 @@
-"""Rows into a side table as fast as the server lets us, and what the rows of a table add up to there.
+"""Rows into a table of the database as fast as the server lets us, and what the rows of a table add up to there.
 
 Belongs here: the two ways to load and the SQL side of `rows.Totals`. Does not belong here: when to load and what to make of
 the totals.
@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
 from salesmart_assets.contracts import ColumnType, Table
 from salesmart_assets.errors import AuditFailed
-from salesmart_assets.publish.rows import ABSENT, PRESENT, SEPARATOR, Totals, as_texts, hash_line, key_of, scale_of
+from salesmart_assets.publish.changes import CHECKSUM
+from salesmart_assets.publish.rows import ABSENT, SEPARATOR, Totals, as_texts, key_of, scale_of
 from salesmart_assets.publish.schema import sqlite_decimal
 from salesmart_assets.publish.wire import WireConnection
 
 LOAD_DATA, INSERT = "load_data", "insert"
 _ROWS_PER_INSERT = 1_000
+_ROWS_PER_FETCH = 50_000
 _PART = 1_000_000
 # Python's usual 28 digits are too few for a sum of decimals of 38.
 _EXACT = Context(prec=100)
@@ -32,6 +34,7 @@ _EXACT = Context(prec=100)
 _LOAD_REFUSED = (1148, 3948, 4166, 2068)
 # A backslash first, or it would be doubled in what the others have written.
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"), ("\0", "\\0"))
+_ESCAPED = r"[\\\t\n\r\x00]"
 _WARNED_ROW = re.compile(r"at row (\d+)")
 _WARNED_COLUMN = re.compile(r"column [`'\"](?:[^`'\"]*[`'\"]\.[`'\"])*([^`'\"]+)[`'\"]")
 
@@ -42,35 +45,63 @@ def bulk_load_method(engine: sa.Engine) -> str:
         return _method(connection)
 
 
-def load_side(connection: sa.Connection, table: Table, side: sa.Table, rows: pa.Table) -> None:
-    """Load the rows into the side table.
+def load_rows(connection: sa.Connection, table: Table, at: sa.Table, rows: pa.Table) -> None:
+    """Put the rows into the table `at`, in the transaction that is under way.
 
     Raises `AuditFailed`, with the key of the row, for a value that the database does not take as it is.
     """
+    if not rows.num_rows:
+        return
     if connection.dialect.name == "sqlite":
-        _insert_sqlite(connection, table, side, rows)
-    elif _method(connection) == INSERT or not _load_data(connection, table, side, rows):
-        _insert_mysql(connection, table, side, rows)
+        _insert_sqlite(connection, table, at, rows)
+    elif _method(connection) == INSERT or not _load_data(connection, table, at, rows):
+        _insert_mysql(connection, table, at, rows)
 
 
-def standing_totals(connection: sa.Connection, table: Table, at: sa.Table, condition: sa.ColumnElement[bool] | None) -> Totals:
-    """What the rows of a table in the database add up to, locking them until the end of the transaction where rows can be locked."""
+def standing_totals(
+    connection: sa.Connection, table: Table, at: sa.Table, condition: sa.ColumnElement[bool], among: sa.Table | None = None
+) -> Totals:
+    """What the rows of a table in the database add up to, locking them until the end of the transaction where rows can be locked.
+
+    With `among`, a table of keys, only the rows that have one of these.
+    """
     columns: list[sa.ColumnElement[Any]] = [sa.func.count()]
     if connection.dialect.name == "sqlite":
         _teach_sqlite(connection)
         columns += [_sqlite_sum(at, name, scale_of(table, name)) for name in table.money_columns]
+        columns.append(sa.func.salesmart_fingerprint(_line(connection, table, at), _key_line(connection, table, at)))
     else:
         columns += [sa.func.sum(at.c[name]) for name in table.money_columns]
-    columns.append(_fingerprint(connection.dialect.name, table, at))
-    query = sa.select(*columns).select_from(at)
-    if condition is not None:
-        query = query.where(condition)
+        products = sa.func.crc32(_line(connection, table, at)) * (sa.func.crc32(_key_line(connection, table, at)) + 1)
+        columns.append(sa.func.sum(products))
+    rows: sa.FromClause = at if among is None else sa.join(among, at, same_key(table, among, at))
     # On MySQL, what others have committed since this transaction's snapshot counts too: a locking read sees it.
-    count, *sums, fingerprint = connection.execute(query.with_for_update()).one()
+    count, *sums, fingerprint = connection.execute(sa.select(*columns).select_from(rows).where(condition).with_for_update()).one()
     exact = {}
     for name, value in zip(table.money_columns, sums, strict=True):
         exact[name] = Decimal(format(Decimal(value or 0), f".{scale_of(table, name)}f"))
     return Totals(count, exact, int(fingerprint or 0))
+
+
+def standing_checksums(connection: sa.Connection, table: Table, at: sa.Table, condition: sa.ColumnElement[bool]) -> pa.Table:
+    """The keys of the rows of a table in the database, each with its row's `CHECKSUM`, as `rows.checksums` takes it."""
+    if connection.dialect.name == "sqlite":
+        _teach_sqlite(connection)
+    checksum = sa.func.crc32(_line(connection, table, at), type_=sa.BigInteger)
+    query = sa.select(*(at.c[name] for name in table.key), checksum).where(condition).with_for_update()
+    schema = pa.schema([*(table.column(name).arrow for name in table.key), pa.field(CHECKSUM, pa.uint64())])
+    parts = connection.execute(query.execution_options(yield_per=_ROWS_PER_FETCH)).partitions()
+    return pa.Table.from_batches([_batch(part, schema) for part in parts], schema)
+
+
+def _batch(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = zip(schema, zip(*rows, strict=True), strict=True)
+    return pa.RecordBatch.from_arrays([pa.array(values, field.type) for field, values in columns], schema=schema)
+
+
+def same_key(table: Table, one: sa.Table, other: sa.Table) -> sa.ColumnElement[bool]:
+    """Whether a row of one table has the key of a row of the other."""
+    return sa.and_(*(one.c[name] == other.c[name] for name in table.key))
 
 
 def _method(connection: sa.Connection) -> str:
@@ -79,7 +110,7 @@ def _method(connection: sa.Connection) -> str:
     return LOAD_DATA if connection.exec_driver_sql("SELECT @@GLOBAL.local_infile").scalar() in (1, "1", "ON") else INSERT
 
 
-def _load_data(connection: sa.Connection, table: Table, side: sa.Table, rows: pa.Table) -> bool:
+def _load_data(connection: sa.Connection, table: Table, at: sa.Table, rows: pa.Table) -> bool:
     """Load in bulk; False if the server does not let us after all."""
     driver = connection.connection.dbapi_connection
     assert isinstance(driver, WireConnection)
@@ -88,7 +119,7 @@ def _load_data(connection: sa.Connection, table: Table, side: sa.Table, rows: pa
     with driver.offer(_lines(table, rows)) as name:
         try:
             loaded = connection.exec_driver_sql(
-                f"LOAD DATA LOCAL INFILE '{name}' INTO TABLE {preparer.format_table(side)} CHARACTER SET utf8mb4 "
+                f"LOAD DATA LOCAL INFILE '{name}' INTO TABLE {preparer.format_table(at)} CHARACTER SET utf8mb4 "
                 rf"FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({names})"
             ).rowcount
         except sa.exc.DBAPIError as error:
@@ -106,17 +137,19 @@ def _load_data(connection: sa.Connection, table: Table, side: sa.Table, rows: pa
 
 def _lines(table: Table, rows: pa.Table) -> Iterator[bytes]:
     strings = [index for index, column in enumerate(table.columns) if column.type.name == "string"]
-    for batch in as_texts(table, rows):
-        texts: list[Any] = list(batch)
+    for texts in as_texts(table, rows):
         for index in strings:
-            for sign, escaped in _ESCAPES:
-                texts[index] = pc.replace_substring(texts[index], sign, escaped)
-        fields = [pc.fill_null(text, "\\N") for text in texts]
-        yield "".join(f"{line}\n" for line in pc.binary_join_element_wise(*fields, "\t").to_pylist()).encode()
+            if pc.any(pc.match_substring_regex(texts[index], _ESCAPED)).as_py():
+                for sign, escaped in _ESCAPES:
+                    texts[index] = pc.replace_substring(texts[index], sign, escaped)
+        lines = pc.binary_join_element_wise(  # type: ignore[call-overload]
+            *texts, "\t", null_handling="replace", null_replacement="\\N"
+        )
+        yield b"\n".join([*lines.cast(pa.binary()).to_pylist(), b""])
 
 
-def _insert_mysql(connection: sa.Connection, table: Table, side: sa.Table, rows: pa.Table) -> None:
-    statement = _insert_statement(connection, table, side, "%s")
+def _insert_mysql(connection: sa.Connection, table: Table, at: sa.Table, rows: pa.Table) -> None:
+    statement = _insert_statement(connection, table, at, "%s")
     start = 0
     for texts in as_texts(table, rows):
         values = list(zip(*(text.to_pylist() for text in texts), strict=True))
@@ -141,8 +174,8 @@ def _insert_singly(
             raise _misfit(table, rows, str(error.orig), start + index) from None
 
 
-def _insert_sqlite(connection: sa.Connection, table: Table, side: sa.Table, rows: pa.Table) -> None:
-    statement = _insert_statement(connection, table, side, "?")
+def _insert_sqlite(connection: sa.Connection, table: Table, at: sa.Table, rows: pa.Table) -> None:
+    statement = _insert_statement(connection, table, at, "?")
     for texts in as_texts(table, rows):
         columns = [_sqlite_values(column.type, text) for column, text in zip(table.columns, texts, strict=True)]
         connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
@@ -154,11 +187,11 @@ def _sqlite_values(column_type: ColumnType, texts: pa.Array[Any]) -> Sequence[An
     return (texts.cast(pa.int64()) if column_type.name in ("integer", "boolean") else texts).to_pylist()
 
 
-def _insert_statement(connection: sa.Connection, table: Table, side: sa.Table, mark: str) -> str:
+def _insert_statement(connection: sa.Connection, table: Table, at: sa.Table, mark: str) -> str:
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(preparer.quote(name) for name in table.names)
     # Names from the contract, quoted; the values are bound.
-    return f"INSERT INTO {preparer.format_table(side)} ({names}) VALUES ({', '.join([mark] * len(table.names))})"  # noqa: S608
+    return f"INSERT INTO {preparer.format_table(at)} ({names}) VALUES ({', '.join([mark] * len(table.names))})"  # noqa: S608
 
 
 def _misfit(table: Table, rows: pa.Table, message: str, start: int) -> AuditFailed:
@@ -173,16 +206,25 @@ def _misfit(table: Table, rows: pa.Table, message: str, start: int) -> AuditFail
     )
 
 
-def _fingerprint(dialect: str, table: Table, at: sa.Table) -> sa.ColumnElement[Any]:
-    """The fingerprint of all rows, as `rows.totals` takes it."""
-    if dialect == "sqlite":
-        parts: list[sa.ColumnElement[str]] = [
-            sa.func.coalesce(sa.literal(PRESENT).concat(_sqlite_text(at, c.name, c.type)), ABSENT) for c in table.columns
-        ]
-        return sa.func.salesmart_fingerprint(functools.reduce(lambda line, part: line.concat(SEPARATOR).concat(part), parts))
-    fields = [sa.func.coalesce(sa.func.concat(PRESENT, at.c[name]), ABSENT) for name in table.names]
-    digits = sa.func.left(sa.func.sha2(sa.func.concat_ws(SEPARATOR, *fields), 256), 15)
-    return sa.func.sum(sa.cast(sa.func.conv(digits, 16, 10), mysql.INTEGER(unsigned=True)))
+def _line(connection: sa.Connection, table: Table, at: sa.Table) -> sa.ColumnElement[str]:
+    """A row's text, as `rows.totals` takes it."""
+    if connection.dialect.name == "sqlite":
+        return _joined(sa.func.coalesce(_sqlite_text(at, c.name, c.type), ABSENT) for c in table.columns)
+    may_be_null = [c.nullable and c.name not in table.key for c in table.columns]
+    fields = [sa.func.ifnull(at.c[n], ABSENT) if null else at.c[n] for n, null in zip(table.names, may_be_null, strict=True)]
+    return sa.func.concat_ws(SEPARATOR, *fields)
+
+
+def _key_line(connection: sa.Connection, table: Table, at: sa.Table) -> sa.ColumnElement[str]:
+    """The text of a row's key, as `rows.totals` takes it."""
+    columns = [c for c in table.columns if c.name in table.key]
+    if connection.dialect.name == "sqlite":
+        return _joined(_sqlite_text(at, c.name, c.type) for c in columns)
+    return sa.func.concat_ws(SEPARATOR, *(at.c[c.name] for c in columns))
+
+
+def _joined(parts: Iterable[sa.ColumnElement[str]]) -> sa.ColumnElement[str]:
+    return sa.cast(functools.reduce(lambda line, part: line.concat(SEPARATOR).concat(part), parts), sa.Text())
 
 
 def _sqlite_text(at: sa.Table, name: str, column_type: ColumnType) -> sa.ColumnElement[str]:
@@ -230,8 +272,8 @@ class _Fingerprint:
     def __init__(self) -> None:
         self.total = 0
 
-    def step(self, line: str) -> None:
-        self.total += hash_line(line.encode())
+    def step(self, line: str, key: str) -> None:
+        self.total += zlib.crc32(line.encode()) * (zlib.crc32(key.encode()) + 1)
 
     def finalize(self) -> str:
         return str(self.total)
@@ -241,4 +283,5 @@ def _teach_sqlite(connection: sa.Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
     driver.create_function("salesmart_add", 4, _add, deterministic=True)
     driver.create_aggregate("salesmart_sum", 1, _Sum)
-    driver.create_aggregate("salesmart_fingerprint", 1, _Fingerprint)
+    driver.create_aggregate("salesmart_fingerprint", 2, _Fingerprint)
+    driver.create_function("crc32", 1, lambda line: zlib.crc32(line.encode()), deterministic=True)

@@ -109,16 +109,12 @@ def database_table(table: Table, metadata: sa.MetaData) -> sa.Table:
     return made
 
 
-def side_table(table: Table, metadata: sa.MetaData) -> sa.Table:
-    """A temporary table beside the published one, that only the session which loads it sees and that goes with it."""
+def keys_table(table: Table, metadata: sa.MetaData) -> sa.Table:
+    """A temporary table for keys of the published one, that only the session which fills it sees and that goes with it."""
     return sa.Table(
-        f"side_{table.name}",
+        f"keys_{table.name}",
         metadata,
-        *(
-            sa.Column(c.name, column_type(c, key=c.name in table.key), nullable=c.name not in table.key, autoincrement=False)
-            for c in table.columns
-        ),
-        sa.PrimaryKeyConstraint(*table.key),
+        *(sa.Column(c.name, column_type(c, key=True), primary_key=True, autoincrement=False) for c in table.columns if c.name in table.key),
         prefixes=["TEMPORARY"],
         **_MYSQL_OPTIONS,
     )
@@ -138,6 +134,8 @@ def publication_table(metadata: sa.MetaData) -> sa.Table:
         sa.Column("lake_version", sa.BigInteger, nullable=False, comment="Version of the table in the lake that the rows were read at."),
         sa.Column("row_count", sa.BigInteger, nullable=False, comment="Rows of the slice."),
         sa.Column("sums", ColumnType("string").sql(), nullable=False, comment="Exact sum of each money column, as JSON."),
+        sa.Column("fingerprint", text(64), nullable=False, comment="What all values of the slice add up to, as `publish.rows` does it."),
+        sa.Column("lake_files", text(64), nullable=False, comment="Tells the lake's files of the slice from any others."),
         sa.Column("changed_rows", sa.BigInteger, nullable=False, comment="Rows that this publication added, changed or removed."),
         sa.Column("run_id", text(255), nullable=False, comment="Run that published the slice."),
         sa.Column("token", text(36), nullable=False, comment="Tells the transaction, if its commit was cut off."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -72,7 +73,8 @@ def every_type(customer_id: int, month: str = NOVEMBER, **values: Any) -> dict[s
 
 
 def load(table: Table, rows: list[dict[str, Any]], version: int = 1, name: str = NOVEMBER) -> SliceLoad:
-    return SliceLoad(table, name, version, pa.Table.from_pylist(rows, schema=table.arrow))
+    made = pa.Table.from_pylist(rows, schema=table.arrow)
+    return SliceLoad(table, name, version, lambda: made)
 
 
 def team_load(total: int, sellers: int = 3, version: int = 1, month: str = NOVEMBER) -> SliceLoad:
@@ -83,3 +85,15 @@ def team_load(total: int, sellers: int = 3, version: int = 1, month: str = NOVEM
 
 def member_load(total: int, members: int = 2, version: int = 1) -> SliceLoad:
     return load(MEMBERS, [{"member_key": i, "store_id": "121", "price": Decimal(total)} for i in range(members)], version, "all")
+
+
+@dataclass
+class Lake:
+    """Remembers all loads, and gives each the rows that were there before, as the lake does."""
+
+    kept: dict[tuple[str, str, int, str], pa.Table] = field(default_factory=dict)
+
+    def __call__(self, made: SliceLoad) -> SliceLoad:
+        files = f"file-{len(self.kept)}"
+        self.kept[(*made.name, made.lake_version, files)] = made.read()
+        return replace(made, files=files, earlier=lambda version, files: self.kept.get((*made.name, version, files)))

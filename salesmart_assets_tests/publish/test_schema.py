@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from salesmart_assets.contracts import Column, Table, build_tables, load_contracts
 from salesmart_assets.errors import Permanent
 from salesmart_assets.publish import Publisher, SliceLoad, open_database, read_table
-from salesmart_assets.publish.bulk import load_side, standing_totals
+from salesmart_assets.publish.bulk import load_rows, standing_totals
 from salesmart_assets.publish.rows import totals
-from salesmart_assets.publish.schema import SqliteDecimal, side_table
+from salesmart_assets.publish.schema import SqliteDecimal, database_table
 from salesmart_assets_tests.conftest import MariaDb
 from salesmart_assets_tests.publish.samples import MEMBERS, NOVEMBER, TEAM, column, load, member_load, team_load
 
@@ -42,9 +42,9 @@ def test_a_new_column_appears_and_the_marts_are_due_again(database_url: str) -> 
     wider = _with(TEAM, column("bonus", "decimal(18,2)", required=True), column("note", "string"))
     publisher = Publisher(engine, [wider, MEMBERS])
     assert publisher.published() == {("dim_member", "all"): 1}
-    assert read_table(engine, TEAM) == team_load(5).rows
+    assert read_table(engine, TEAM) == team_load(5).read()
     assert read_table(engine, wider)["bonus"].to_pylist() == [None] * 3
-    rows = [row | {"bonus": Decimal("0.10"), "note": None} for row in team_load(5).rows.to_pylist()]
+    rows = [row | {"bonus": Decimal("0.10"), "note": None} for row in team_load(5).read().to_pylist()]
     assert publisher.publish([load(wider, rows)], "run-2")[0].changed_rows == 3
     assert read_table(engine, wider)["bonus"].to_pylist() == [Decimal("0.10")] * 3
     assert Publisher(engine, [wider, MEMBERS]).published() == {("dim_member", "all"): 1, ("team", NOVEMBER): 1}
@@ -55,7 +55,7 @@ def test_a_stale_slice_is_still_fenced(database_url: str) -> None:
     engine = open_database(database_url)
     Publisher(engine, [TEAM]).publish([team_load(5, version=5)], "run-1")
     wider = Publisher(engine, [_with(TEAM, column("note", "string"))])
-    rows = [row | {"note": "x"} for row in team_load(4).rows.to_pylist()]
+    rows = [row | {"note": "x"} for row in team_load(4).read().to_pylist()]
     assert wider.publish([load(_with(TEAM, column("note", "string")), rows, 4)], "run-2") == []
 
 
@@ -104,7 +104,7 @@ def test_a_narrower_type_is_refused(database_url: str, narrower: str) -> None:
     ) as caught:
         Publisher(engine, changed).ensure_schema()
     assert "ALTER TABLE dim_member RENAME TO dim_member_old" in str(caught.value)
-    assert read_table(engine, MEMBERS) == member_load(5).rows
+    assert read_table(engine, MEMBERS) == member_load(5).read()
     assert [c["name"] for c in sa.inspect(engine).get_columns("team")] == list(TEAM.names)
     with engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE dim_member RENAME TO dim_member_old"))
@@ -169,13 +169,13 @@ def test_a_decimal_survives_sqlite(value: Decimal) -> None:
 def test_sums_on_sqlite_are_exact(values: list[Decimal]) -> None:
     """What SQLite adds up for the audit is what the lake adds up, to the last place, in short and in long numbers."""
     table = _with(MEMBERS, column("price", "decimal(38,10)"))
-    rows = load(table, [{"member_key": i, "store_id": None, "price": value} for i, value in enumerate([*values, None])]).rows
+    rows = load(table, [{"member_key": i, "store_id": None, "price": value} for i, value in enumerate([*values, None])]).read()
     engine = sa.create_engine("sqlite://")
     with engine.connect() as connection:
-        side = side_table(table, sa.MetaData())
-        side.create(connection)
-        load_side(connection, table, side, rows)
-        assert standing_totals(connection, table, side, None) == totals(table, rows)
+        at = database_table(table, sa.MetaData())
+        at.create(connection)
+        load_rows(connection, table, at, rows)
+        assert standing_totals(connection, table, at, sa.true()) == totals(table, rows)
     engine.dispose()
 
 
@@ -203,5 +203,5 @@ def test_arrow_of_another_width_is_taken(database_url: str) -> None:
             "price": pa.array([Decimal("1.50")], pa.decimal128(38, 4)),
         }
     )
-    Publisher(engine, [MEMBERS]).publish([SliceLoad(MEMBERS, "all", 1, rows)], "run-1")
+    Publisher(engine, [MEMBERS]).publish([SliceLoad(MEMBERS, "all", 1, lambda: rows)], "run-1")
     assert read_table(engine, MEMBERS).to_pylist() == [{"member_key": 1, "store_id": "1", "price": Decimal("1.50")}]
