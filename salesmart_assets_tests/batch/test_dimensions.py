@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from salesmart_assets.batch import dimensions, landing, staging
@@ -68,6 +68,7 @@ def test_updates_give_what_building_anew_gives(delivery: str) -> None:
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
+    @example([(0, "a", [(1, "soap", 1, None)], True), (1, "b", [(1, "soap", 2, None)], True), (0, "c", [(1, "soap", 3, None)], True)])
     @given(deliveries)
     def run(files: list[tuple[int, str, list[Any], bool]]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -176,10 +177,10 @@ def test_nobody_leaves_while_a_part_of_the_snapshot_waits(tmp_path: Path, monkey
         batches.land(platform, text(day, [(2, "tea", 1, None)]), "products", day.isoformat(), "b.csv")
         read = LandingZone.download_file
 
-        def refuse(zone: LandingZone, key: str, *rest: Any) -> str:
+        def refuse(zone: LandingZone, key: str, *rest: Any, **named: Any) -> str:
             if key.endswith("b.csv"):
                 raise ObjectDenied("not yet")
-            return read(zone, key, *rest)
+            return read(zone, key, *rest, **named)
 
         def deleted() -> list[int]:
             return sorted(r["product_id"] for r in tables(platform, ["dim_product"])["dim_product"] if r["is_current"] and r["is_deleted"])

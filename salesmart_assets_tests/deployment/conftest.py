@@ -96,7 +96,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     command = [
         str(Path(sysconfig.get_path("scripts")) / "weed"),
         *("server", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0", "-master.volumeSizeLimitMB=64"),
-        *("-s3", f"-s3.config={home / 's3.json'}", *(f"-{name}={port}" for name, port in ports.items())),
+        # These two have fixed ports, which another test process's store may have.
+        *("-s3", f"-s3.config={home / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *(f"-{name}={port}" for name, port in ports.items()),
     ]
     log = home / "store.log"
     with log.open("wb") as output:

@@ -124,9 +124,11 @@ def test_killed_dev(at_work: AtWork) -> None:
     at_work.busy()
     at_work.served.kill_all()
     at_work.served.start()
-    at_work.until(lambda: {f["status"] for f in at_work.salesmart.json("status", "--json")} == {"I"}, "files stay unfinished")
-    files = at_work.salesmart.json("status", "--json")
-    assert [(f["rows_read"], f["rows_accepted"]) for f in files] == [(_LINES, _LINES)] * at_work.landed
+    done = [("I", _LINES, _LINES)] * at_work.landed
+    columns = ("status", "rows_read", "rows_accepted")
+    at_work.until(
+        lambda: [tuple(f[c] for c in columns) for f in at_work.salesmart.json("status", "--json")] == done, "files stay unfinished"
+    )
     ((lines, total),) = at_work.database.database.execute("SELECT SUM(number_of_sales), SUM(total_sales) FROM retail.sales_team_mart")
     assert (lines, total) == (_LINES * at_work.landed, 5 * _LINES * at_work.landed)
 

@@ -194,7 +194,7 @@ def test_upkeep_of_a_table_on_s3(store: str, tmp_path: Path, monkeypatch: pytest
     """On an S3 store upkeep joins files, sums up the log, and removes what no version shows, as on a disk."""
     keys = {"s3_access_key_id": "k" * 8, "s3_secret_access_key": "s" * 8}
     monkeypatch.setattr(upkeep, "_COMMITS", 2)
-    shop = Shop(tmp_path, Settings.load(home=tmp_path, lake="s3://lake/retail", s3_endpoint_url=store, **keys))
+    shop = Shop(tmp_path, Settings.load(home=tmp_path, lake="s3://lake/upkeep", s3_endpoint_url=store, **keys))
     shop.replace(1, 3)
     shop.replace(1, 4)
     shop.crash(2, 1)
