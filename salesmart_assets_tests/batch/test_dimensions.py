@@ -63,7 +63,7 @@ def test_updates_give_what_building_anew_gives(delivery: str) -> None:
     seen: Counter[object] = Counter()
 
     @settings(
-        max_examples=15,
+        max_examples=10,
         phases=[Phase.explicit, Phase.generate],
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -76,17 +76,16 @@ def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtWork]:
 
 
 @pytest.mark.xdist_group("recovery")
-@pytest.mark.parametrize("part", list(PARTS))
-def test_killed_process_of_dev(part: str, at_work: AtWork) -> None:
+def test_killed_processes_of_dev(at_work: AtWork) -> None:
     """The daemon, the UI, the code server, a run or the S3 endpoint, killed under load, is started again by itself."""
-    at_work.land(1)
-    at_work.busy()
-    before = at_work.succeeded()
-    victim = at_work.served.find(part)
-    assert at_work.served.kill(part)
-    at_work.until(lambda: at_work.served.find(part) not in (None, victim), f"{part} was not started again")
-    at_work.until(at_work.served.answers, "the UI does not answer")
-    at_work.succeeds_again(before)
+    for part in PARTS:
+        at_work.land(1)
+        at_work.busy()
+        victim = at_work.served.find(part)
+        assert at_work.served.kill(part)
+        at_work.until(lambda part=part, victim=victim: at_work.served.find(part) not in (None, victim), f"{part} was not started again")  # type: ignore[misc]
+        at_work.until(at_work.served.answers, "the UI does not answer")
+    at_work.succeeds_again(at_work.succeeded())
 
 
 @pytest.mark.xdist_group("recovery")
