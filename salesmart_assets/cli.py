@@ -308,13 +308,17 @@ def landing_ls(prefix: str | None, as_json: bool) -> None:
         raise Unreachable(faults[0])
 
 
-def _own_key(platform: Platform, name: str) -> tuple[str, str]:
-    bucket, key = _placed(platform, name)
-    if not any(bucket == there and key.startswith(area) for there, area in _areas(platform)):
-        raise UsageError(f"{name} is not in the landing zone, processed/ or error/: `salesmart landing ls` lists what is.")
-    if platform.zone.head(key, bucket=bucket) is None:
-        raise UsageError(f"There is no object {key}: `salesmart landing ls` lists what is there.")
-    return bucket, key
+def _own_keys(platform: Platform, names: Sequence[str]) -> list[tuple[str, str]]:
+    areas = _areas(platform)
+    found = []
+    for name in names:
+        bucket, key = _placed(platform, name)
+        if not any(bucket == there and key.startswith(area) for there, area in areas):
+            raise UsageError(f"{name} is not in the landing zone, processed/ or error/: `salesmart landing ls` lists what is.")
+        if platform.zone.head(key, bucket=bucket) is None:
+            raise UsageError(f"There is no object {key}: `salesmart landing ls` lists what is there.")
+        found.append((bucket, key))
+    return found
 
 
 @landing.command("get")
@@ -325,7 +329,7 @@ def landing_get(key: str, out: Path | None) -> None:
     from salesmart_assets.batch.platform import Platform
 
     with Platform(Settings.load()) as platform:
-        bucket, wanted = _own_key(platform, key)
+        ((bucket, wanted),) = _own_keys(platform, [key])
         if out is None:
             platform.zone.copy_to(wanted, sys.stdout.buffer, bucket=bucket)
         else:
@@ -356,7 +360,7 @@ def landing_rm(keys: Sequence[str]) -> None:
     from salesmart_assets.batch.platform import Platform
 
     with Platform(Settings.load()) as platform:
-        for bucket, key in [_own_key(platform, k) for k in keys]:
+        for bucket, key in _own_keys(platform, keys):
             platform.zone.delete(key, bucket=bucket)
             click.echo(f"deleted s3://{bucket}/{key}")
 

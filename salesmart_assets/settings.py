@@ -35,6 +35,16 @@ def _first_day(value: Any) -> Any:
     return f"{month[1]}-01"
 
 
+def hour_and_minute(time: str) -> tuple[int, int]:
+    """The parts of a time of day.
+
+    >>> hour_and_minute("07:30")
+    (7, 30)
+    """
+    hour, minute = time.split(":")
+    return int(hour), int(minute)
+
+
 Month = Annotated[date, BeforeValidator(_first_day)]
 """A month, by its first day."""
 

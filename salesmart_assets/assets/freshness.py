@@ -8,8 +8,9 @@ from datetime import timedelta
 from dagster import FreshnessPolicy
 
 from salesmart_assets.assets.step import SETTINGS
+from salesmart_assets.settings import hour_and_minute
 
-_HOUR, _MINUTE = (int(part) for part in SETTINGS.report_time.split(":"))
+_HOUR, _MINUTE = hour_and_minute(SETTINGS.report_time)
 _AN_HOUR_LATER = f"{_MINUTE} {(_HOUR + 1) % 24}"
 
 NEW_SALES_EVERY_DAY = FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(days=3))

@@ -180,10 +180,10 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
 
 
-def check_rebuild(platform: Platform, run: Run) -> None:
+def _check_rebuild(platform: Platform, run: Run, locations: Locations) -> None:
     """Raise `SourceFileGone` if a file of the batch is no longer where the ledger says it is, before anything is changed."""
     gone = []
-    for file in live_files(platform, run.batch_date):
+    for file in _live_files(platform, locations, run.batch_date):
         found = platform.zone.head(file.current_key, file.current_version_id, bucket=file.bucket)
         if found is None or found.etag != file.current_etag:
             gone.append(f"s3://{file.bucket}/{file.current_key}")
@@ -195,9 +195,8 @@ def check_rebuild(platform: Platform, run: Run) -> None:
         )
 
 
-def live_files(platform: Platform, batch_date: date, source: str | None = None) -> list[File]:
+def _live_files(platform: Platform, locations: Locations, batch_date: date, source: str | None = None) -> list[File]:
     """The files of a batch that a rebuild reads: those not superseded, and not waiting in a location that is disabled."""
-    locations = locations_of(platform)
     files = platform.ledger.files(source=source, batch_date=batch_date, live_only=True)
     return [file for file in files if not locations.awaits(file)]
 
@@ -208,13 +207,13 @@ def register(platform: Platform, source: str, run: Run) -> list[File]:
     A location that can't be looked at is noted, and the others are. If all that a source has can't be for now, or the store
     does not answer to these keys, the fault is raised.
     """
-    if not run.rebuild and platform.settings.on_unfinished == "block":
-        _refuse_unfinished(platform, run)
     locations = locations_of(platform)
+    if not run.rebuild and platform.settings.on_unfinished == "block":
+        _refuse_unfinished(platform, run, locations)
     _enter_landed(platform, source, run, locations)
     if run.rebuild:
-        check_rebuild(platform, run)
-        platform.ledger.reopen([f.file_id for f in live_files(platform, run.batch_date, source)], run.run_id)
+        _check_rebuild(platform, run, locations)
+        platform.ledger.reopen([f.file_id for f in _live_files(platform, locations, run.batch_date, source)], run.run_id)
     files = platform.ledger.files(source=source, batch_date=run.batch_date, status="A", stages=("registered",))
     mine = [f for f in files if not locations.awaits(f)]
     platform.ledger.attempt([f.file_id for f in mine], run.run_id)
@@ -240,9 +239,8 @@ def _enter_landed(platform: Platform, source: str, run: Run, locations: Location
         raise lasting[0]
 
 
-def _refuse_unfinished(platform: Platform, run: Run) -> None:
+def _refuse_unfinished(platform: Platform, run: Run, locations: Locations) -> None:
     files = platform.ledger.files(batch_date=run.batch_date, status="A")
-    locations = locations_of(platform)
     left = [f for f in files if f.run_id not in (None, run.run_id) and not locations.awaits(f)]
     if left:
         named = ", ".join(f.address for f in left[:_LISTED])

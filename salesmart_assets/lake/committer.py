@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake import CommitProperties, PostCommitHookProperties, Transaction
 from deltalake._internal import RemoveAction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import Schema
@@ -78,55 +78,42 @@ class Committer:
         if len({f.path for f in add}) != len(add):
             raise AuditFailed(f"{table.name}: the same file would be added twice.")
         with self._log.latest() as handle:
-            return self._commit(handle, base, add, remove, run_id, lease, notes, data_change=data_change)
-
-    def _commit(
-        self,
-        handle: DeltaTable,
-        base: Snapshot,
-        add: Sequence[NewFile],
-        remove: Sequence[DataFile],
-        run_id: str,
-        lease: Lease | None,
-        notes: Mapping[str, str] | None,
-        *,
-        data_change: bool,
-    ) -> Commit:
-        table = base.table
-        if handle.version() != base.version:
-            raise CommitConflict(f"{table.name} is at version {handle.version()}, this was computed from {base.version}.")
-        target = base.version + 1
-        done = handle.transaction_version(_APPLICATION)
-        if done is not None and done >= target:
-            raise CommitConflict(f"{table.name}: version {target} has been committed already.")
-        if not add and not remove:
-            return Commit(base.version, 0, 0, 0)
-        if lease is not None:
-            lease.verify()
-        actions: list[AddAction | RemoveAction] = [
-            *(f.add_action(data_change=data_change) for f in add),
-            *(_remove(f, data_change=data_change) for f in remove),
-        ]
-        metadata = {"salesmart.run": run_id, "salesmart.fence": str(lease.fence) if lease else "", **(notes or {})}
-        try:
-            handle.create_write_transaction(
-                actions,
-                mode="append",
-                schema=Schema.from_arrow(table.arrow),
-                partition_by=list(table.partition_by) or None,
-                commit_properties=CommitProperties(
-                    custom_metadata=metadata, max_commit_retries=0, app_transactions=[Transaction(_APPLICATION, target)]
-                ),
-                # Upkeep writes checkpoints: Sail can't read versions older than the last one.
-                post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
-            )
-        except CommitFailedError as error:
-            raise CommitConflict(f"{table.name}: another writer committed version {target} first.") from error
-        except (DeltaError, OSError) as error:
-            if self._contains(target, add):
-                return Commit(target, len(add), len(remove), sum(f.rows for f in add))
-            raise OutcomeUnknown(f"{table.name}: the commit of version {target} failed ({error}). Run again: it is repaired.") from error
-        return Commit(target, len(add), len(remove), sum(f.rows for f in add))
+            if handle.version() != base.version:
+                raise CommitConflict(f"{table.name} is at version {handle.version()}, this was computed from {base.version}.")
+            target = base.version + 1
+            done = handle.transaction_version(_APPLICATION)
+            if done is not None and done >= target:
+                raise CommitConflict(f"{table.name}: version {target} has been committed already.")
+            if not add and not remove:
+                return Commit(base.version, 0, 0, 0)
+            if lease is not None:
+                lease.verify()
+            actions: list[AddAction | RemoveAction] = [
+                *(f.add_action(data_change=data_change) for f in add),
+                *(_remove(f, data_change=data_change) for f in remove),
+            ]
+            metadata = {"salesmart.run": run_id, "salesmart.fence": str(lease.fence) if lease else "", **(notes or {})}
+            try:
+                handle.create_write_transaction(
+                    actions,
+                    mode="append",
+                    schema=Schema.from_arrow(table.arrow),
+                    partition_by=list(table.partition_by) or None,
+                    commit_properties=CommitProperties(
+                        custom_metadata=metadata, max_commit_retries=0, app_transactions=[Transaction(_APPLICATION, target)]
+                    ),
+                    # Upkeep writes checkpoints: Sail can't read versions older than the last one.
+                    post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
+                )
+            except CommitFailedError as error:
+                raise CommitConflict(f"{table.name}: another writer committed version {target} first.") from error
+            except (DeltaError, OSError) as error:
+                if self._contains(target, add):
+                    return Commit(target, len(add), len(remove), sum(f.rows for f in add))
+                raise OutcomeUnknown(
+                    f"{table.name}: the commit of version {target} failed ({error}). Run again: it is repaired."
+                ) from error
+            return Commit(target, len(add), len(remove), sum(f.rows for f in add))
 
     def _contains(self, version: int, add: Iterable[NewFile]) -> bool:
         """Whether that version exists and shows these files: tells what became of a commit whose answer was lost."""

@@ -120,18 +120,9 @@ class Lake:
 
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:
         """The files of a table at a version; the newest one by default."""
-        table, log = self.tables[name], self.log(name)
+        log = self.log(name)
         found = log.newest() if version is None else log.at(version)
-        files = []
-        for row in found.actions.iter_rows(named=True):
-            partition = tuple((c, None if row[f"partition.{c}"] is None else str(row[f"partition.{c}"])) for c in table.partition_by)
-            modified = row["modification_time"]
-            files.append(
-                DataFile(
-                    unquote(row["path"]), partition, row["num_records"], row["size_bytes"], modified if isinstance(modified, int) else 0
-                )
-            )
-        return Snapshot(table, self.uri(name), found.number, tuple(sorted(files, key=lambda f: f.path)), self.storage)
+        return Snapshot(self.tables[name], self.uri(name), found.number, found.files, self.storage)
 
     def earlier(self, name: str, version: int) -> Snapshot | None:
         """The files of a table at an earlier version; None where its log is no longer there."""

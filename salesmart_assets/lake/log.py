@@ -12,20 +12,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
+from salesmart_assets.lake.snapshot import DataFile
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Version:
-    """A version of a table: its number, and the actions that add its files.
+    """A version of a table: its number, its files by path, and the actions that add them.
 
     `actions` has a row per file: path, partition values, records, size and statistics, as `get_add_actions` flattens them.
     """
 
     number: int
+    files: tuple[DataFile, ...]
     actions: pl.DataFrame
 
 
@@ -73,13 +77,15 @@ class DeltaLog:
 
         delta-rs's `history` holds all threads of the process while it waits for the store.
         """
-        path = self._commit(number)
-        if self._filesystem.get_file_info(path).type is not pafs.FileType.File:
+        if self._filesystem.get_file_info(self._commit(number)).type is not pafs.FileType.File:
             return {}
-        with self._filesystem.open_input_stream(path) as stream:
-            actions = [json.loads(line) for line in stream.read().splitlines()]
-        found: dict[str, Any] = next((item["commitInfo"] for item in actions if "commitInfo" in item), {})
+        found: dict[str, Any] = next((item["commitInfo"] for item in self.committed(number) if "commitInfo" in item), {})
         return found
+
+    def committed(self, number: int) -> list[dict[str, Any]]:
+        """The actions of the commit that made a version, as the protocol writes them. Raises OSError where its log is no longer there."""
+        with self._filesystem.open_input_stream(self._commit(number)) as stream:
+            return [json.loads(line) for line in stream.read().splitlines()]
 
     def _commit(self, number: int) -> str:
         """Where the filesystem has the commit of a version."""
@@ -99,4 +105,13 @@ class DeltaLog:
 
 
 def _read(handle: DeltaTable) -> Version:
-    return Version(handle.version(), pl.DataFrame(handle.get_add_actions(flatten=True)))
+    actions = pl.DataFrame(handle.get_add_actions(flatten=True))
+    by = handle.metadata().partition_columns
+    files = []
+    for row in actions.iter_rows(named=True):
+        partition = tuple((c, None if row[f"partition.{c}"] is None else str(row[f"partition.{c}"])) for c in by)
+        modified = row["modification_time"]
+        files.append(
+            DataFile(unquote(row["path"]), partition, row["num_records"], row["size_bytes"], modified if isinstance(modified, int) else 0)
+        )
+    return Version(handle.version(), tuple(sorted(files, key=lambda f: f.path)), actions)

@@ -6,7 +6,6 @@ file (`batch.upkeep`).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -182,12 +181,10 @@ def _shown_since(lake: Lake, name: str, before: datetime) -> Iterator[str]:
     for entry in _log(lake, name):
         if not entry.commit or entry.written <= before:
             continue
-        with lake.filesystem.open_input_stream(entry.path) as stream:
-            for line in stream.read().splitlines():
-                action = json.loads(line)
-                for kind in ("add", "remove"):
-                    if kind in action:
-                        yield unquote(action[kind]["path"])
+        for action in lake.log(name).committed(entry.version):
+            for kind in ("add", "remove"):
+                if kind in action:
+                    yield unquote(action[kind]["path"])
 
 
 def _log(lake: Lake, name: str) -> list[_LogFile]:

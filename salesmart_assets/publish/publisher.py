@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from salesmart_assets.contracts import Table
 from salesmart_assets.errors import OutcomeUnknown, Permanent, Retryable
 from salesmart_assets.publish.database import immediate
-from salesmart_assets.publish.rows import WHOLE, Totals, slice_column
+from salesmart_assets.publish.rows import Totals
 from salesmart_assets.publish.schema import bring_up_to_date, database_table, is_up_to_date, keys_table, publication_table
 from salesmart_assets.publish.session import ConnectionLost, place, session, translated
 from salesmart_assets.publish.switch import Known, SliceLoad, Switch, prepare
@@ -96,20 +96,6 @@ class Publisher:
         with translated(self._engine), self._engine.connect() as connection:
             found = connection.execute(sa.select(item.c.mart, item.c.slice, item.c.lake_version).where(item.c.is_stale.is_(False)))
             return {(row.mart, row.slice): row.lake_version for row in found}
-
-    def slices(self) -> set[tuple[str, str]]:
-        """Every (mart, slice) that there are rows of in the tables, whoever wrote them, or that was ever published."""
-        self._ready()
-        item = self._publication
-        with translated(self._engine), self._engine.connect() as connection:
-            found = {(row.mart, row.slice) for row in connection.execute(sa.select(item.c.mart, item.c.slice)) if row.mart in self._tables}
-            for name, table in self._tables.items():
-                if not table.partition_by:
-                    found.add((name, WHOLE))
-                    continue
-                values = connection.scalars(sa.select(self._published[name].c[slice_column(table)]).distinct())
-                found |= {(name, value.isoformat()) for value in values}
-        return found
 
     def publish(self, loads: Sequence[SliceLoad], run_id: str) -> list[Publication]:
         """Make the slices visible together, and say what became visible.

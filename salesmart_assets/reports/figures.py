@@ -130,6 +130,11 @@ def month_before(month: date) -> date:
     return first_of_month(first_of_month(month) - timedelta(days=1))
 
 
+def of_month(frames: Frames, table: str, month: date) -> pl.LazyFrame:
+    """A mart's rows of a month."""
+    return frames(table).filter(pl.col("sales_month") == month)
+
+
 def sales_by_day(frames: Frames, first: date, last: date) -> dict[date, Decimal]:
     """Sales of every day from `first` to `last`, both included; 0 on days without any."""
     found = (
@@ -146,8 +151,7 @@ def sales_by_day(frames: Frames, first: date, last: date) -> dict[date, Decimal]
 def sales_by_store(frames: Frames, month: date) -> list[tuple[int, Decimal]]:
     """Sales of every store in the month, the best first."""
     found = (
-        frames("sales_team_mart")
-        .filter(pl.col("sales_month") == month)
+        of_month(frames, "sales_team_mart", month)
         .group_by("store_id")
         .agg(pl.col("total_sales").sum())
         .sort(["total_sales", "store_id"], descending=[True, False])
@@ -158,21 +162,14 @@ def sales_by_store(frames: Frames, month: date) -> list[tuple[int, Decimal]]:
 
 def sales_of_month(frames: Frames, month: date) -> Decimal | None:
     """Sales of a month; None where nothing is known of it."""
-    rows, total = (
-        frames("sales_team_mart")
-        .filter(pl.col("sales_month") == month)
-        .select(pl.len(), pl.col("total_sales").sum().alias("sum"))
-        .collect()
-        .row(0)
-    )
+    rows, total = of_month(frames, "sales_team_mart", month).select(pl.len(), pl.col("total_sales").sum().alias("sum")).collect().row(0)
     return total if rows else None
 
 
 def leaders(frames: Frames, month: date) -> list[Leader]:
     """Per store everybody on rank 1 and everybody else with an incentive, by store and rank."""
     found = (
-        frames("sales_team_mart")
-        .filter(pl.col("sales_month") == month)
+        of_month(frames, "sales_team_mart", month)
         .filter((pl.col("rank_in_store") == 1) | (pl.col("incentive") > 0))
         .sort("store_id", "rank_in_store", "sales_person_id")
         .select("store_id", "sales_person_id", "full_name", "rank_in_store", "total_sales", "incentive")
@@ -183,13 +180,7 @@ def leaders(frames: Frames, month: date) -> list[Leader]:
 
 def segments(frames: Frames, month: date) -> list[Segment]:
     """All segments, the most consistent first; also those that nobody belongs to, unless there are no customers at all."""
-    found = (
-        frames("customer_mart")
-        .filter(pl.col("sales_month") == month)
-        .group_by("segment")
-        .agg(pl.len().cast(pl.Int64), pl.col("total_sales").sum())
-        .collect()
-    )
+    found = of_month(frames, "customer_mart", month).group_by("segment").agg(pl.len().cast(pl.Int64), pl.col("total_sales").sum()).collect()
     counted = {name: (customers, sales) for name, customers, sales in found.iter_rows()}
     if not counted:
         return []
@@ -200,8 +191,7 @@ def segments(frames: Frames, month: date) -> list[Segment]:
 def coupons(frames: Frames, month: date) -> list[Coupons]:
     """The coupons of the month's customers, by percent."""
     found = (
-        frames("customer_mart")
-        .filter(pl.col("sales_month") == month)
+        of_month(frames, "customer_mart", month)
         .group_by("coupon_percent")
         .agg(pl.len().cast(pl.Int64))
         .sort("coupon_percent", descending=True)

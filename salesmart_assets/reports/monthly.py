@@ -22,6 +22,7 @@ from salesmart_assets.reports.figures import (
     leaders,
     month_before,
     next_month,
+    of_month,
     price_changes,
     quality,
     sales_by_day,
@@ -161,13 +162,9 @@ def monthly_report(
     return Report(html, _preview(month, totals, best, groups, found, currency))
 
 
-def _of_month(frames: Frames, table: str, month: date) -> pl.LazyFrame:
-    return frames(table).filter(pl.col("sales_month") == month)
-
-
 def _totals(frames: Frames, month: date) -> Totals:
     sales, lines, stores, sellers, incentives = (
-        _of_month(frames, "sales_team_mart", month)
+        of_month(frames, "sales_team_mart", month)
         .select(
             pl.col("total_sales").sum(),
             pl.col("number_of_sales").sum(),
@@ -179,7 +176,7 @@ def _totals(frames: Frames, month: date) -> Totals:
         .row(0)
     )
     orders, customers = (
-        _of_month(frames, "customer_mart", month).select(pl.col("orders").sum(), pl.col("customer_id").n_unique()).collect().row(0)
+        of_month(frames, "customer_mart", month).select(pl.col("orders").sum(), pl.col("customer_id").n_unique()).collect().row(0)
     )
     return Totals(
         total_sales=sales or ZERO,
@@ -206,7 +203,7 @@ def _by_day_and_store(frames: Frames, first: date, last: date, stores: Sequence[
 
 def _teams(frames: Frames, month: date) -> list[Team]:
     found = (
-        _of_month(frames, "manager_mart", month)
+        of_month(frames, "manager_mart", month)
         .sort(["team_sales", "manager_id"], descending=[True, False])
         .select("manager_id", "full_name", "direct_sales", "team_sales", "number_of_sales", "team_size")
         .collect()
@@ -216,7 +213,7 @@ def _teams(frames: Frames, month: date) -> list[Team]:
 
 def _top_customers(frames: Frames, month: date) -> list[TopCustomer]:
     found = (
-        _of_month(frames, "customer_mart", month)
+        of_month(frames, "customer_mart", month)
         .sort(["total_sales", "customer_id"], descending=[True, False])
         .head(_CUSTOMERS_SHOWN)
         .select("customer_id", "full_name", "total_sales", "orders", "segment", "change_on_month_before", "coupon_percent")

@@ -17,7 +17,7 @@ from unicodedata import east_asian_width
 
 import polars as pl
 
-from salesmart_assets.reports.figures import first_of_month, next_month
+from salesmart_assets.reports.figures import first_of_month, next_month, of_month
 from salesmart_assets.reports.page import Frames, currency_sign, masked, number, plural, printable
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def monthly_workbook(frames: Frames, month: date, *, currency: str) -> bytes:
         ("Customers", "customer_mart", _CUSTOMERS, ("-total_sales", "customer_id")),
         ("Managers", "manager_mart", _MANAGERS, ("-team_sales", "manager_id")),
     ):
-        rows = frames(table).filter(pl.col("sales_month") == month)
+        rows = of_month(frames, table, month)
         found = rows.sort([name.lstrip("-") for name in order], descending=[name.startswith("-") for name in order]).collect()
         _fill(book.add_worksheet(title), cells, columns, found, table)
     _fill(book.add_worksheet("Days"), cells, _DAYS, _days(frames, month), "daily_seller_sales")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,7 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from salesmart_assets_tests.conftest import _die_with_parent
+from salesmart_assets_tests.conftest import die_with_parent, free_ports
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,15 +58,6 @@ class Store:
         }
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
 def identities(secret: str) -> dict[str, Any]:
     """The store's users: one that may do everything, that of the compose file, and one with the IAM policy."""
     policy = (DEPLOY / "iam-policy.json").read_text("utf-8")
@@ -103,7 +92,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     log = home / "store.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=home, preexec_fn=_die_with_parent if sys.platform == "linux" else None
+            command, stdout=output, stderr=output, cwd=home, preexec_fn=die_with_parent if sys.platform == "linux" else None
         )
     try:
         running = Store(f"http://127.0.0.1:{ports['s3.port']}", secret)

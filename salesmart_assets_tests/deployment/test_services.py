@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from salesmart_assets_tests.conftest import MariaDb, _die_with_parent
-from salesmart_assets_tests.deployment.conftest import COMPOSE, DEPLOY, Store, free_ports
+from salesmart_assets_tests.conftest import MariaDb, die_with_parent, free_ports
+from salesmart_assets_tests.deployment.conftest import COMPOSE, DEPLOY, Store
 from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 
 OURS = ("code", "webserver", "daemon")
@@ -82,7 +82,7 @@ class Host:
                         cwd=self.home,
                         stdout=log,
                         stderr=log,
-                        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                        preexec_fn=die_with_parent if sys.platform == "linux" else None,
                     )
             for name in OURS:
                 self._wait(name)
