@@ -43,6 +43,7 @@ STATUS_COLUMNS = (
     "run_id",
 )
 REJECT_COLUMNS = ("source", "batch_date", "source_file", "source_row", "codes", "raw")
+SOURCE_COLUMNS = ("source", "bucket", "prefix", "format_hint", "active", "added_at", "fault")
 
 
 class _Date(click.ParamType[date]):
@@ -193,7 +194,6 @@ def sources() -> None:
     """Say where the files of each source land: buckets and prefixes beside the landing zone of the settings."""
 
 
-SOURCE_COLUMNS = ("source", "bucket", "prefix", "format_hint", "active", "added_at", "fault")
 _source_argument = click.argument("source", type=click.Choice(SOURCES), metavar="SOURCE")
 
 
@@ -267,7 +267,8 @@ def _areas(platform: Platform) -> list[tuple[str, str]]:
     done = [zone.area("processed"), zone.area("error")]
     found = [(zone.bucket, zone.prefix), *((zone.bucket, area) for area in done)]
     for place in locations_of(platform).every:
-        found += [(place.bucket, prefix) for prefix in (place.prefix, *done)]
+        # A bucket of others may have a processed/ of its own.
+        found += [(place.bucket, place.prefix), *((place.bucket, f"{area}{place.source}/") for area in done)]
     found = list(dict.fromkeys(found))
     return [one for one in found if not any(one != other and one[0] == other[0] and one[1].startswith(other[1]) for other in found)]
 
@@ -606,6 +607,54 @@ def query(sql: str, kind: str) -> None:
         terminal.print_csv(rows, columns)
     else:
         terminal.print_table(rows, columns, most=200 if terminal.out.is_terminal else None)
+
+
+@cli.command()
+@click.option(
+    "--date",
+    "spans",
+    type=_DateOrMonth(),
+    multiple=True,
+    metavar="DATE_OR_MONTH",
+    help="Only this batch date, or those of a month such as 2026-08; may be given several times.",
+)
+@click.option("--ledger-only", is_flag=True, help="Take the files' totals from the ledger: no object is read.")
+@click.option("--mend", is_flag=True, help="Mark what differs as stale, so that the next `salesmart run` computes it anew.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array of the differences.")
+def reconcile(spans: Sequence[tuple[date, date]], ledger_only: bool, mend: bool, as_json: bool) -> None:
+    """Count everything again, from file to database, and say which slice differs and what mends it. Exit 1 if one does."""
+    from salesmart_assets import terminal
+    from salesmart_assets.batch import recount
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load(), say=_say) as platform:
+        dates = {day for span in spans for day in _batch_dates(platform, *span)}
+        levels = list(recount.recount(platform, dates, read_files=not ledger_only))
+        marked = recount.mark_stale(platform, levels) if mend else 0
+    found = [{"level": d.level, "slice": d.slice, "says": d.says, "mend": d.mend} for level in levels for d in level.differences]
+    counted = [
+        {
+            "level": level.name,
+            "compared": level.compared,
+            "left_out": level.left_out,
+            "rows": level.totals.rows or None,
+            "units": level.totals.quantity or None,
+            "money": level.totals.money or None,
+            "differences": len(level.differences),
+        }
+        for level in levels
+    ]
+    if as_json:
+        terminal.print_json(found)
+    else:
+        terminal.print_table(counted, tuple(counted[0]), title="Counted")
+        if found:
+            terminal.out.print()
+            terminal.print_table(found, tuple(found[0]), title="What differs")
+    if mend:
+        terminal.err.print(f"{marked} slices are marked: `salesmart run` computes them anew.")
+    if found:
+        sys.exit(1)
 
 
 @cli.command()

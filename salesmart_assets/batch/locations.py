@@ -114,9 +114,10 @@ def _kept_by_the_platform(platform: Platform, bucket: str) -> Iterator[tuple[str
     kinds: tuple[Literal["processed", "error"], ...] = ("processed", "error")
     for kind in kinds:
         yield bucket, archive_prefix(platform.settings.landing_prefix, kind), "finished objects are moved to"
-    lake, _, root = platform.settings.lake_uri.removeprefix("s3://").partition("/")
     if platform.settings.lake_uri.startswith("s3://"):
-        yield lake, f"{root}/" if root else "", "the tables of the lake are"
+        lake, _, root = platform.settings.lake_uri.removeprefix("s3://").partition("/")
+        for name in (*(table.name for table in platform.tables), "reports"):
+            yield lake, f"{root}/{name}/".lstrip("/"), "the lake is"
 
 
 def parse_address(address: str) -> tuple[str, str]:

@@ -121,6 +121,14 @@ def _months_of_batch(platform: Platform, run: Run) -> set[str]:
 
 def _audit(name: str, months: Collection[str], new: Snapshot, facts: Snapshot, tree: management.ManagementTree | None) -> None:
     """What a mart adds up to in each month is what the fact says: nothing that does not reconcile is committed."""
+    for difference in differences(name, months, new, facts, tree).values():
+        raise AuditFailed(f"{name}: {difference}. Nothing was committed.")
+
+
+def differences(
+    name: str, months: Collection[str], rows: Snapshot, facts: Snapshot, tree: management.ManagementTree | None
+) -> dict[str, str]:
+    """The months in which a mart does not add up to what the fact says, and how, in words; `tree` is that of the months' days."""
     month = pl.col("sales_date").dt.truncate("1mo").alias("sales_month")
     sold = (
         facts.where(lambda f: month_of(f.value("sales_date") or "") in months)
@@ -137,15 +145,15 @@ def _audit(name: str, months: Collection[str], new: Snapshot, facts: Snapshot, t
         direct = pl.when(pl.col("level") == 1).then(total).otherwise(0).alias("direct_sales")
         sold = sold.join(above.lazy(), on=["sales_date", "sales_person_id"]).with_columns(total.alias("team_sales"), direct)
         sums = ["direct_sales", "team_sales"]
-    want, have = (_by_month(rows, sums) for rows in (sold, new.scan()))
+    want, have = (_by_month(found, sums) for found in (sold, rows.scan()))
     nothing = dict.fromkeys(sums, Decimal(0))
+    wrong: dict[str, str] = {}
     for slice_ in sorted(months):
         is_, should_be = have.get(slice_, nothing), want.get(slice_, nothing)
         for column in sums:
             if is_[column] != should_be[column]:
-                raise AuditFailed(
-                    f"{name}: {column} of {slice_} adds up to {is_[column]}, but the fact to {should_be[column]}. Nothing was committed."
-                )
+                wrong.setdefault(slice_, f"{column} of {slice_} adds up to {is_[column]}, but the fact to {should_be[column]}")
+    return wrong
 
 
 def _by_month(rows: pl.LazyFrame, sums: Sequence[str]) -> dict[str, dict[str, Decimal]]:

@@ -49,6 +49,11 @@ class Origin:
         return pa.chunked_array([pa.array(self.rows, pa.int64())]).take(pc.subtract(source_rows, 1))
 
 
+def reader_of(contract: Contract, file: File, path: Path, hint: str | None) -> FileReader:
+    """A reader of a file's bytes at `path`. Where the content does not tell its format, `hint` does; without it the file's name."""
+    return FileReader(path, f"file.{hint}" if hint else file.key.rsplit("/", 1)[-1], contract)
+
+
 def parse(
     lake: Lake,
     contract: Contract,
@@ -62,12 +67,12 @@ def parse(
 ) -> Parsed:
     """Read the file at `path` by its contract and write its rows into `table`'s partitions, under names that nobody reads yet.
 
-    Where the content does not tell its format, `hint` does; without it the file's name. `origin` says of mended rows where
-    they came from: they carry that file and their numbers in it. Raises `AuditFailed` if other rows were written than were
-    accepted, or if the units or the money of sales are not those that were read.
+    `hint` is that of `reader_of`. `origin` says of mended rows where they came from: they carry that file and their numbers in
+    it. Raises `AuditFailed` if other rows were written than were accepted, or if the units or the money of sales are not
+    those that were read.
     """
     read = NOTHING
-    reader = FileReader(path, f"file.{hint}" if hint else file.key.rsplit("/", 1)[-1], contract)
+    reader = reader_of(contract, file, path, hint)
     fresh = f"f{file.mark}-{lake.fresh()}"
     with PartitionWriter(lake, table, fresh) as clean, PartitionWriter(lake, REJECTED_ROWS, fresh) as bad:
         for batch in reader:

@@ -32,7 +32,7 @@ _DIMENSION_OF = {source: name for name, source in SOURCE_OF.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Fetched:
+class Fetched:
     """A file's bytes on disk. Without a hash there are none: `fault` says why not now; where it is None, they are gone for good."""
 
     file: File
@@ -138,7 +138,7 @@ def _parse_group(
     Returns what was parsed, and by `file_id` why a file could not be read now. Raises that fault where no file can be read.
     """
     with ThreadPoolExecutor(platform.settings.workers, thread_name_prefix="parse") as pool:
-        every = list(pool.map(lambda f: _fetch(platform, f, folder), group))
+        every = list(pool.map(lambda f: fetch(platform, f, folder), group))
         fetched = [item for item in every if item.fault is None]
         faults = {item.file.file_id: str(item.fault) for item in every if item.fault is not None}
         platform.ledger.unread(faults)
@@ -161,7 +161,7 @@ def _parse_group(
     return [parsed[item.file.file_id] for item in fetched], faults
 
 
-def _copy_of(item: _Fetched, original: File, parsed: dict[int, Parsed]) -> Parsed:
+def _copy_of(item: Fetched, original: File, parsed: dict[int, Parsed]) -> Parsed:
     """What becomes of a file with the same bytes as another: a duplicate if that one is loaded, else the same fate."""
     known = parsed.get(original.file_id)
     outcome = known.result.outcome if known else "loaded"
@@ -182,7 +182,8 @@ def _copy_of(item: _Fetched, original: File, parsed: dict[int, Parsed]) -> Parse
     return Parsed(result, ())
 
 
-def _fetch(platform: Platform, file: File, folder: Path) -> _Fetched:
+def fetch(platform: Platform, file: File, folder: Path) -> Fetched:
+    """Fetch a file's bytes into a folder, exactly as the ledger knows them."""
     path = folder / str(file.file_id)
     with path.open("wb") as into:
         try:
@@ -192,13 +193,13 @@ def _fetch(platform: Platform, file: File, folder: Path) -> _Fetched:
         except (ObjectGone, ObjectChanged):
             # Another identity is in its place, or nothing: what was listed can no longer be had. If it was
             # overwritten, the new object is listed by the next look and supersedes this one.
-            return _Fetched(file, path, None)
+            return Fetched(file, path, None)
         except (ObjectDenied, BucketFault, StoreFault) as error:
-            return _Fetched(file, path, None, fault=error)
-    return _Fetched(file, path, content_hash)
+            return Fetched(file, path, None, fault=error)
+    return Fetched(file, path, content_hash)
 
 
-def _parse(platform: Platform, source: str, item: _Fetched, locations: Locations) -> Parsed:
+def _parse(platform: Platform, source: str, item: Fetched, locations: Locations) -> Parsed:
     file = item.file
     if item.content_hash is None:
         return _gone(file)

@@ -19,6 +19,8 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from time import monotonic
 
+import polars as pl
+import pyarrow as pa
 import pyarrow.fs as pafs
 import sqlalchemy as sa
 from deltalake.exceptions import DeltaError
@@ -36,6 +38,7 @@ _PATIENCE_SECONDS = 600.0
 """How long a running batch is waited for; what could not be done then is done by the next upkeep."""
 _AT_ONCE_BYTES = 256 << 20
 """Files of so many bytes are joined in one commit: batches get their turn in between."""
+_FAULTS = (SalesmartError, DeltaError, pl.exceptions.PolarsError, pa.ArrowException, OSError, sa.exc.SQLAlchemyError)
 _PAGE = re.compile(r"/daily/(\d{4}-\d\d-\d\d)\.html$")
 
 
@@ -67,7 +70,7 @@ def maintain(platform: Platform, run_id: str, now: datetime | None = None) -> It
         started = monotonic()
         try:
             ok, says = True, task(this)
-        except (SalesmartError, DeltaError, OSError, sa.exc.SQLAlchemyError) as error:
+        except _FAULTS as error:
             ok, says = False, str(error).splitlines()[0] if str(error) else type(error).__name__
         yield Task(name, ok, says, round(monotonic() - started, 3))
 

@@ -30,6 +30,7 @@ _JOINED_BYTES = 64 << 20
 _COMMITS = 10
 """A log with so many commits since its last checkpoint gets another one."""
 _VERSION = re.compile(r"(\d{20})\.(json|checkpoint[.0-9]*\.parquet)$")
+_OF_ONE_WRITE = re.compile(r"part-[^/=]+(/|$)")
 
 Group = Sequence[DataFile]
 
@@ -151,20 +152,18 @@ def unread_files(lake: Lake, name: str, before: datetime, claimed: Collection[st
 
 
 def remove(lake: Lake, name: str, files: Sequence[pafs.FileInfo]) -> None:
-    """Delete data files, and on a disk the folders that are empty then."""
+    """Delete data files, and on a disk the folders of one write that are empty then."""
+    root = Path(lake.path(name))
     for info in files:
         _delete(lake, info.path)
-        if isinstance(lake.filesystem, pafs.LocalFileSystem):
-            _tidy(Path(info.path).parent, Path(lake.path(name)))
-
-
-def _tidy(folder: Path, root: Path) -> None:
-    while folder != root:
-        try:
-            folder.rmdir()
-        except OSError:
-            return  # something is in it
-        folder = folder.parent
+        folder = Path(info.path).parent
+        # A partition's folder stays: somebody may be about to write into it.
+        while isinstance(lake.filesystem, pafs.LocalFileSystem) and _OF_ONE_WRITE.match(str(folder.relative_to(root))):
+            try:
+                folder.rmdir()
+            except OSError:
+                break  # something is in it
+            folder = folder.parent
 
 
 def _delete(lake: Lake, path: str) -> None:

@@ -97,6 +97,27 @@ class Publisher:
             found = connection.execute(sa.select(item.c.mart, item.c.slice, item.c.lake_version).where(item.c.is_stale.is_(False)))
             return {(row.mart, row.slice): row.lake_version for row in found}
 
+    def slices(self) -> set[tuple[str, str]]:
+        """Every (mart, slice) that there are rows of in the tables, whoever wrote them, or that was ever published."""
+        self._ready()
+        item = self._publication
+        with translated(self._engine), self._engine.connect() as connection:
+            found = {(row.mart, row.slice) for row in connection.execute(sa.select(item.c.mart, item.c.slice)) if row.mart in self._tables}
+            for name, table in self._tables.items():
+                if not table.partition_by:
+                    found.add((name, WHOLE))
+                    continue
+                values = connection.scalars(sa.select(self._published[name].c[slice_column(table)]).distinct())
+                found |= {(name, value.isoformat()) for value in values}
+        return found
+
+    def difference(self, load: SliceLoad) -> str:
+        """How a slice stands in the database, compared with all of its rows in the lake, in words; empty if it is equal."""
+        self._ready()
+        name = load.table.name
+        with translated(self._engine), self._engine.begin() as connection:
+            return Switch(connection, load, self._published[name], self._keys[name]).difference()
+
     def publish(self, loads: Sequence[SliceLoad], run_id: str) -> list[Publication]:
         """Make the slices visible together, and say what became visible.
 

@@ -120,6 +120,10 @@ class Switch:
         """What the slice adds up to as it stands, from now on locked; with `among`, only its rows with these keys."""
         return standing_totals(self.connection, self._table, self.at, self._here, among)
 
+    def difference(self) -> str:
+        """How the slice as it stands differs from the lake's rows, in words; empty if it does not."""
+        return self.standing().difference(totals(self._table, self.load.rows()))
+
     def make_equal(self, have: Totals, prepared: Prepared, beside: Executor) -> tuple[Totals, int]:
         """Make the slice, which adds up to `have`, what the lake has; the new totals, and how many rows were written or removed.
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from salesmart_assets.batch.recount import recount
 from salesmart_assets_tests.batches import HEADER, Batches, accounted, load, tables
 
 FIRST = date(2026, 7, 30)
@@ -101,3 +102,4 @@ def test_any_order_of_arrival_gives_the_same_tables(files, chance):
             live = [f for f in platform.ledger.files(live_only=True) if f.outcome == "loaded"]
             assert sum(f.rows_accepted for f in live) == len(sold)
             assert sum(f.rows_duplicate for f in live) == len(staged) - len(sold)
+            assert [difference for level in recount(platform) for difference in level.differences] == []

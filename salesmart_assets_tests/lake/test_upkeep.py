@@ -149,7 +149,7 @@ def test_no_history_of_upkeep_changes_what_a_version_holds() -> None:
     """Whatever is written, lost and joined in between, upkeep keeps the rows of every version within the retention, to the last one."""
     seen: set[str] = set()
 
-    @examples(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @examples(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @example([("replace", 1, 2), ("pass_days", 8), ("replace", 1, 1), ("tidy",), ("pass_days", 3), ("tidy",)])
     @given(deeds)
     def run(history: list[tuple[object, ...]]) -> None:
