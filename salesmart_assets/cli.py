@@ -42,6 +42,7 @@ STATUS_COLUMNS = (
     "reason",
     "run_id",
 )
+PUBLISH_COLUMNS = ("mart", "slice", "lake_version", "rows", "changed_rows")
 REJECT_COLUMNS = ("source", "batch_date", "source_file", "source_row", "codes", "raw")
 SOURCE_COLUMNS = ("source", "bucket", "prefix", "format_hint", "active", "added_at", "fault")
 
@@ -588,6 +589,34 @@ def _open(address: str) -> None:
         click.echo("A browser can't open an address on S3: write the report to a file with --out FILE, and open that.", err=True)
     elif blind or not webbrowser.open(Path(address).as_uri()):
         click.echo("There is no browser here: open the address above where there is one.", err=True)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON array: every slice, and how many of its rows had to be put right.")
+def publish(as_json: bool) -> None:
+    """Compare the database with the lake, row by row, and put right what differs; readers see all of it at once.
+
+    For a database that is new, was restored from a backup, or was changed by hand. Nothing is loaded.
+    """
+    from salesmart_assets import terminal
+    from salesmart_assets.batch.platform import Platform
+    from salesmart_assets.batch.publication import restore
+    from salesmart_assets.publish.database import describe
+
+    settings = Settings.load()
+    with Platform(settings, say=_say) as platform:
+        found = restore(platform, f"publish-{secrets.token_hex(4)}")
+    if as_json:
+        terminal.print_json({c: getattr(item, c) for c in PUBLISH_COLUMNS} for item in found.slices)
+    else:
+        rows = [{c: getattr(item, c) for c in PUBLISH_COLUMNS} for item in found.differed]
+        if rows:
+            terminal.print_table(rows, PUBLISH_COLUMNS, title="Put right")
+        click.echo(f"{len(found.slices)} slices compared with the lake, {len(rows)} put right in {describe(settings.marts_url)}.")
+    if found.unsettled:
+        months = ", ".join(month[:7] for month in found.unsettled)
+        click.echo(f"Left out, because a batch is in the middle of them: {months}. `salesmart run` finishes and publishes them.", err=True)
+        sys.exit(1)
 
 
 @cli.command()
