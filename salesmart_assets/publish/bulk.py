@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from salesmart_assets.contracts import ColumnType, Table
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.publish.changes import CHECKSUM
-from salesmart_assets.publish.rows import ABSENT, SEPARATOR, Totals, as_texts, key_of, scale_of
+from salesmart_assets.publish.rows import ABSENT, SEPARATOR, Mark, Totals, as_texts, key_of, scale_of
 from salesmart_assets.publish.schema import sqlite_decimal
 from salesmart_assets.publish.wire import WireConnection
 
@@ -58,29 +58,44 @@ def load_rows(connection: sa.Connection, table: Table, at: sa.Table, rows: pa.Ta
         _insert_mysql(connection, table, at, rows)
 
 
+def standing_mark(connection: sa.Connection, table: Table, at: sa.Table, condition: sa.ColumnElement[bool]) -> Mark:
+    """The mark of the rows of a table in the database, locking them until the end of the transaction where rows can be locked."""
+    rows, fingerprint = _added_up(connection, _fingerprint(connection, table, at), at, condition)
+    return Mark(rows, int(fingerprint or 0))
+
+
 def standing_totals(
     connection: sa.Connection, table: Table, at: sa.Table, condition: sa.ColumnElement[bool], among: sa.Table | None = None
 ) -> Totals:
-    """What the rows of a table in the database add up to, locking them until the end of the transaction where rows can be locked.
-
-    With `among`, a table of keys, only the rows that have one of these.
-    """
-    columns: list[sa.ColumnElement[Any]] = [sa.func.count()]
+    """As `standing_mark`, and the exact sums; with `among`, a table of keys, only of the rows that have one of these."""
+    columns = _fingerprint(connection, table, at)
     if connection.dialect.name == "sqlite":
-        _teach_sqlite(connection)
         columns += [_sqlite_sum(at, name, scale_of(table, name)) for name in table.money_columns]
-        columns.append(sa.func.salesmart_fingerprint(_line(connection, table, at), _key_line(connection, table, at)))
     else:
         columns += [sa.func.sum(at.c[name]) for name in table.money_columns]
-        products = sa.func.crc32(_line(connection, table, at)) * (sa.func.crc32(_key_line(connection, table, at)) + 1)
-        columns.append(sa.func.sum(products))
-    rows: sa.FromClause = at if among is None else sa.join(among, at, same_key(table, among, at))
-    # On MySQL, what others have committed since this transaction's snapshot counts too: a locking read sees it.
-    count, *sums, fingerprint = connection.execute(sa.select(*columns).select_from(rows).where(condition).with_for_update()).one()
+    source = at if among is None else sa.join(among, at, same_key(table, among, at))
+    rows, fingerprint, *sums = _added_up(connection, columns, source, condition)
     exact = {}
     for name, value in zip(table.money_columns, sums, strict=True):
         exact[name] = Decimal(format(Decimal(value or 0), f".{scale_of(table, name)}f"))
-    return Totals(count, exact, int(fingerprint or 0))
+    return Totals(rows, exact, int(fingerprint or 0))
+
+
+def _fingerprint(connection: sa.Connection, table: Table, at: sa.Table) -> list[sa.ColumnElement[Any]]:
+    line, key = _line(connection, table, at), _key_line(connection, table, at)
+    if connection.dialect.name == "sqlite":
+        return [sa.func.salesmart_fingerprint(line, key)]
+    return [sa.func.sum(sa.func.crc32(line) * (sa.func.crc32(key) + 1))]
+
+
+def _added_up(
+    connection: sa.Connection, columns: Sequence[sa.ColumnElement[Any]], source: sa.FromClause, condition: sa.ColumnElement[bool]
+) -> Sequence[Any]:
+    if connection.dialect.name == "sqlite":
+        _teach_sqlite(connection)
+    # On MySQL, what others have committed since this transaction's snapshot counts too: a locking read sees it.
+    query = sa.select(sa.func.count(), *columns).select_from(source).where(condition).with_for_update()
+    return connection.execute(query).one()
 
 
 def standing_checksums(connection: sa.Connection, table: Table, at: sa.Table, condition: sa.ColumnElement[bool]) -> pa.Table:
@@ -116,7 +131,7 @@ def _load_data(connection: sa.Connection, table: Table, at: sa.Table, rows: pa.T
     assert isinstance(driver, WireConnection)
     preparer = connection.dialect.identifier_preparer
     names = ", ".join(preparer.quote(name) for name in table.names)
-    with driver.offer(_lines(table, rows)) as name:
+    with driver.offer(file_lines(table, rows)) as name:
         try:
             loaded = connection.exec_driver_sql(
                 f"LOAD DATA LOCAL INFILE '{name}' INTO TABLE {preparer.format_table(at)} CHARACTER SET utf8mb4 "
@@ -135,7 +150,8 @@ def _load_data(connection: sa.Connection, table: Table, at: sa.Table, rows: pa.T
     return True
 
 
-def _lines(table: Table, rows: pa.Table) -> Iterator[bytes]:
+def file_lines(table: Table, rows: pa.Table) -> Iterator[bytes]:
+    """The rows as `LOAD DATA` reads them, in parts of many lines."""
     strings = [index for index, column in enumerate(table.columns) if column.type.name == "string"]
     for texts in as_texts(table, rows):
         for index in strings:

@@ -31,17 +31,29 @@ _LARGEST_PLAIN_SCALE = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """What the rows of a slice add up to: equal totals mean equal rows, in whatever order.
+class Mark:
+    """How many rows a slice has, and their fingerprint: equal marks mean equal rows, in whatever order.
 
-    `fingerprint` is the sum over the rows of the CRC-32 of the row's text, all columns, times that of its key and one. It
+    The fingerprint is the sum over the rows of the CRC-32 of the row's text, all columns, times that of its key and one. It
     catches every change that lies within four bytes of a row, and any other by all but one in 2^32; the factor keeps what
     two rows have exchanged from cancelling out. It is no proof against somebody who forges rows on purpose.
     """
 
     rows: int
+    fingerprint: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the rows of a slice add up to: their number, the exact sum of each money column, and the fingerprint; see `Mark`."""
+
+    rows: int
     sums: dict[str, Decimal]
     fingerprint: int
+
+    @property
+    def mark(self) -> Mark:
+        return Mark(self.rows, self.fingerprint)
 
     def replaced(self, gone: Totals, fresh: Totals) -> Totals:
         """The totals after some of the rows were taken out and others put in."""

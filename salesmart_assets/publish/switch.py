@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from salesmart_assets.contracts import Table
 from salesmart_assets.errors import AuditFailed
-from salesmart_assets.publish.bulk import load_rows, same_key, standing_checksums, standing_totals
+from salesmart_assets.publish.bulk import load_rows, same_key, standing_checksums, standing_mark, standing_totals
 from salesmart_assets.publish.changes import Changes, changes_by_checksum, changes_since
-from salesmart_assets.publish.rows import WHOLE, Totals, fit, slice_column, slice_date, sums, totals
+from salesmart_assets.publish.rows import WHOLE, Mark, Totals, fit, slice_column, slice_date, sums, totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +116,28 @@ class Switch:
             return sa.true()
         return self.at.c[slice_column(self._table)] == slice_date(self._table, self.load.slice)
 
-    def standing(self, among: sa.Table | None = None) -> Totals:
-        """What the slice adds up to as it stands, from now on locked; with `among`, only its rows with these keys."""
-        return standing_totals(self.connection, self._table, self.at, self._here, among)
+    def standing(self) -> Mark:
+        """What marks the slice as it stands; from now on it is locked."""
+        return standing_mark(self.connection, self._table, self.at, self._here)
 
     def difference(self) -> str:
         """How the slice as it stands differs from the lake's rows, in words; empty if it does not."""
-        return self.standing().difference(totals(self._table, self.load.rows()))
+        standing = standing_totals(self.connection, self._table, self.at, self._here)
+        return standing.difference(totals(self._table, self.load.rows()))
 
-    def make_equal(self, have: Totals, prepared: Prepared, beside: Executor) -> tuple[Totals, int]:
-        """Make the slice, which adds up to `have`, what the lake has; the new totals, and how many rows were written or removed.
+    def make_equal(self, have: Mark, prepared: Prepared, beside: Executor) -> tuple[Totals, int]:
+        """Make the slice, which is marked by `have`, what the lake has; the new totals, and how many rows were written or removed.
 
         Raises `AuditFailed` if what then stands is something else.
         """
         step = prepared.step
-        if step is not None and have == step.before and self._follow(step.changes):
+        if step is not None and have == step.before.mark and self._follow(step.changes):
             return step.after, step.changes.keys.num_rows
         rows = self.load.rows() if prepared.rows is None else prepared.rows
         adding = beside.submit(lambda: prepared.totals or totals(self._table, rows))
         if have.rows:
-            if have == adding.result():
-                return have, 0
+            if have == adding.result().mark:
+                return adding.result(), 0
             changes = changes_by_checksum(self._table, standing_checksums(self.connection, self._table, self.at, self._here), rows)
             self._name_keys(changes)
             self._write(changes)
@@ -145,22 +146,22 @@ class Switch:
             load_rows(self.connection, self._table, self.at, rows)
             written = rows.num_rows
         self.on_loaded()
-        self._verify(self.standing(), adding.result())
+        self._verify(adding.result())
         return adding.result(), written
 
     def _follow(self, changes: Changes) -> bool:
         """Write what changed in the lake since the slice was published; False if that is not what stands after all.
 
-        The slice as a whole has been added up, and stays locked: what is added up before and after are the rows that change.
+        The slice as a whole has been looked at, and stays locked: what is added up before and after are the rows that change.
         """
         if not changes.keys.num_rows:
             return True
         self._name_keys(changes)
-        if self.standing(self.keys) != totals(self._table, changes.gone):
+        if standing_totals(self.connection, self._table, self.at, self._here, self.keys) != totals(self._table, changes.gone):
             return False
         self._write(changes)
         self.on_loaded()
-        self._verify(self.standing(self.keys), totals(self._table, changes.fresh))
+        self._verify(totals(self._table, changes.fresh), self.keys)
         return True
 
     def _name_keys(self, changes: Changes) -> None:
@@ -180,8 +181,8 @@ class Switch:
             self.connection.execute(statement)
         load_rows(self.connection, self._table, self.at, changes.fresh)
 
-    def _verify(self, stands: Totals, want: Totals) -> None:
-        difference = stands.difference(want)
+    def _verify(self, want: Totals, among: sa.Table | None = None) -> None:
+        difference = standing_totals(self.connection, self._table, self.at, self._here, among).difference(want)
         if difference:
             raise AuditFailed(
                 f"{self._table.name} {self.load.slice}: what would stand in the published table is not what the lake holds at version "
