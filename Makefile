@@ -71,6 +71,10 @@ bench-sensor: $(READY) ## Measure the sensor: 100,000 objects pending, a ledger 
 bench-warehouse: $(READY) ## Measure dimensions and the fact, day by day and beside DuckDB; ARGS="--case fact" takes one case
 	@$(BIN)/python -m benchmarks.warehouse $(ARGS)
 
+.PHONY: bench-publish
+bench-publish: $(READY) ## Measure publication to MariaDB beside pandas, SQLAlchemy and Spark; ARGS="--rows 100000" takes fewer rows
+	@$(BIN)/python -m benchmarks.publish $(ARGS)
+
 .PHONY: lock
 lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1 takes the newest
 	@$(COMPILE) --extra deploy --group dev pyproject.toml --output-file requirements.lock

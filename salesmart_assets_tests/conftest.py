@@ -138,6 +138,11 @@ class MariaDbServer:
         self._process.wait()
 
     @property
+    def process(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    @property
     def _log(self) -> str:
         return (self._home / "server.log").read_text(errors="replace")
 
