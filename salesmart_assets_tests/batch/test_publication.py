@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from salesmart_assets import contracts
 from salesmart_assets.batch import publication
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.publication import restore
@@ -23,6 +25,7 @@ from salesmart_assets_tests.batches import HEADER, Batches, load, load_pending
 
 NAMES = (*DIMENSIONS, *MARTS, "publication")
 CUSTOMERS = "customer_id,first_name,last_name,address,pincode,phone_number,customer_joining_date"
+PRODUCTS = "product_id,name,category,price,cost,stock_on_hand,expiry_date"
 
 
 def land(batches: Batches, platform: Platform, day: str, *lines: str) -> None:
@@ -98,9 +101,9 @@ def test_a_database_is_brought_right_by_one_command(tmp_path: Path, database_url
             on_record = [row for row in stands.pop("publication") if row["row_count"]]
             assert stands == wanted, name
             assert [(row["mart"], row["slice"]) for row in on_record] == [(row["mart"], row["slice"]) for row in record if row["row_count"]]
-            assert restore(platform, name).differed == [], name
-            assert database_equals_lake(platform).passed, name
     with batches.platform() as platform:
+        assert restore(platform, "again").differed == []
+        assert database_equals_lake(platform).passed
         assert load_pending(platform) == []
         assert {row["changed_rows"] for row in content(engine)["publication"]} == {0}, "nothing is published twice"
     engine.dispose()
@@ -162,3 +165,47 @@ def test_a_month_between_two_batches_is_not_shown(tmp_path: Path) -> None:
         load(platform, second)
         assert shown(platform) == {"2026-07-01": "10.00", "2026-08-01": "10.00"}
         assert not platform.ledger.pending("publication")
+
+
+def own_contract(batches: Batches, line: str, instead_of: str = "") -> None:
+    """A contract of the user's for products: the packaged one with a line more, or another one in its place."""
+    folder = batches.home.parent / "contracts"
+    folder.mkdir(exist_ok=True)
+    packaged = (Path(contracts.__file__).parent / "products.yaml").read_text("utf-8")
+    kept = [text for text in packaged.splitlines() if not instead_of or not text.strip().startswith(instead_of)]
+    (folder / "products.yaml").write_text("\n".join([*kept, f"  {line}", ""]), "utf-8")
+    batches.overrides["contracts"] = folder
+
+
+def test_a_column_that_a_contract_gains_appears(tmp_path: Path, database_url: str) -> None:
+    """A column that a user adds to a contract appears in the database without a person, and nothing that stands there is lost."""
+    batches = Batches(tmp_path / "home", {"database_url": database_url})
+    with batches.platform() as platform:
+        batches.land(platform, f"{PRODUCTS}\n1,bread,food,2.50,1.00,7,2030-01-01\n", "products", "2026-08-01", "a.csv")
+        load_pending(platform)
+        before = content(platform.marts)["dim_product"]
+    own_contract(batches, 'shelf_life: {type: "decimal(5,1)", description: "Days on the shelf."}')
+    with batches.platform() as platform:
+        batches.land(platform, f"{PRODUCTS},shelf_life\n2,oil,food,9.00,4.00,0,2030-01-01,90.5\n", "products", "2026-08-02", "b.csv")
+        load_pending(platform)
+        shown = {row["product_id"]: row for row in content(platform.marts)["dim_product"]}
+        assert [{**row, "shelf_life": None} for row in before] == [shown[1]]
+        assert (shown[2]["name"], shown[2]["shelf_life"]) == ("oil", Decimal("90.5"))
+
+
+def test_a_contract_that_narrows_a_column_stops(tmp_path: Path, database_url: str) -> None:
+    """A type that could not hold what stands stops the run before anything is written, in the lake or the database, and says what to do."""
+    batches = Batches(tmp_path / "home", {"database_url": database_url})
+    with batches.platform() as platform:
+        batches.land(platform, f"{PRODUCTS}\n1,bread,food,2.50,1.00,7,2030-01-01\n", "products", "2026-08-01", "a.csv")
+        load_pending(platform)
+        before = content(platform.marts)
+    narrower = 'price: {type: "decimal(10,2)", required: true, min: 0, type_2: true, description: "List price."}'
+    own_contract(batches, narrower, instead_of="price:")
+    with batches.platform() as platform, pytest.raises(Permanent, match=r"stg_products\.price is .*\(18,2\).* in the lake, but"):
+        load(platform, date(2026, 8, 2))
+    batches.overrides["lake"] = str(tmp_path / "new lake")
+    with batches.platform() as platform:
+        with pytest.raises(Permanent, match=r"dim_product\.price is DECIMAL\(18, 2\) in the database and .* values could be lost. Set the"):
+            platform.publisher.ensure_schema()
+        assert content(platform.marts) == before

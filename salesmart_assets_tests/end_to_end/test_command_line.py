@@ -38,6 +38,7 @@ from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
         (("generate", "--out", "somewhere", "--size", "much"), {}, "much"),
         (("generate", "--out", "/proc/none", "--rows", "10"), {}, "/proc/none"),
         (("status",), {"SALESMART_HOME": "/proc/none"}, "/proc/none"),
+        (("publish",), {}, "has no marts yet"),
         (("report",), {}, "--month YYYY-MM"),
         (("report", "--date", "2026-08-01"), {}, "No sales came on 2026-08-01. Nothing is loaded yet"),
         (("report", "--month", "2026-08"), {}, "no sales in 2026-08"),
