@@ -101,7 +101,7 @@ def _landing(platform: Platform) -> str:
 def _lake(platform: Platform) -> str:
     """Whether two writers can be told apart: the second commit of the same version must be refused."""
     uri = f"{platform.lake.root}/probe-{uuid.uuid4().hex}"
-    storage = platform.lake.storage or None
+    storage = platform.lake.storage.options()
     table = platform.tables["rejected_rows"]
     first = DeltaTable.create(uri, schema=table.arrow, storage_options=storage)
     late = DeltaTable(uri, storage_options=storage)

@@ -163,9 +163,9 @@ class Platform:
 def start_engine(settings: Settings) -> Engine:
     """Start the engine of the settings, with what it needs to read a lake on S3.
 
-    Sail takes its S3 settings from the environment only, and reads it when it starts.
+    Sail takes its S3 settings from the environment only, where it looks when it first reads.
     """
-    from salesmart_assets.lake.lake import s3_environment
+    from salesmart_assets.lake.storage import s3_environment
     from salesmart_assets.transforms.session import Engine
 
     if settings.lake_uri.startswith("s3://"):

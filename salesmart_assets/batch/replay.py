@@ -93,7 +93,7 @@ def still_rejected(platform: Platform, origin: File) -> frozenset[int]:
     paths = [f"{root}/{item.path}" for item in from_json(origin.rejected_files)]
     if not paths:
         return frozenset()
-    rows = pl.scan_parquet(paths, storage_options=platform.lake.storage or None, glob=False, hive_partitioning=False)
+    rows = pl.scan_parquet(paths, storage_options=platform.lake.storage.options(), glob=False, hive_partitioning=False)
     return frozenset(rows.select("source_row").collect()["source_row"].to_list())
 
 

@@ -21,6 +21,7 @@ from salesmart_assets.lake.committer import Committer
 from salesmart_assets.lake.files import NewFile, find_new
 from salesmart_assets.lake.log import DeltaLog
 from salesmart_assets.lake.snapshot import DataFile, Snapshot
+from salesmart_assets.lake.storage import S3, Folder, Storage
 from salesmart_assets.settings import Settings
 
 
@@ -35,15 +36,11 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """All Delta tables under one root: a local folder, or an s3:// address.
-
-    `storage` are delta-rs's and Polars' options for S3, empty for a folder.
-    """
+    """All Delta tables under one root: a local folder, or an s3:// address."""
 
     root: str
     tables: Tables
-    filesystem: pafs.FileSystem
-    storage: dict[str, str]
+    storage: Storage
     _logs: dict[str, DeltaLog] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -51,14 +48,7 @@ class Lake:
         """The lake that the settings name; a local folder is created. Raises `Unreachable` where it can't be."""
         root = settings.lake_uri
         if root.startswith("s3://"):
-            options = s3_environment(settings)
-            arguments: dict[str, Any] = {"region": settings.s3_region}
-            if endpoint := options.get("AWS_ENDPOINT_URL"):
-                scheme, _, host = endpoint.partition("://")
-                arguments |= {"endpoint_override": host, "scheme": scheme}
-            if "AWS_ACCESS_KEY_ID" in options:
-                arguments |= {"access_key": options["AWS_ACCESS_KEY_ID"], "secret_key": options["AWS_SECRET_ACCESS_KEY"]}
-            return cls(root, tables, pafs.S3FileSystem(**arguments), options)
+            return cls(root, tables, S3(settings))
         if "://" in root:
             raise Permanent(f"SALESMART_LAKE is {root}: use a folder or s3://bucket/prefix.")
         try:
@@ -67,7 +57,12 @@ class Lake:
             raise Unreachable(
                 f"The lake's folder {root} cannot be created ({error.strerror}): choose another with SALESMART_LAKE."
             ) from None
-        return cls(root, tables, pafs.LocalFileSystem(), {})
+        return cls(root, tables, Folder())
+
+    @property
+    def filesystem(self) -> pafs.FileSystem:
+        """The store as Arrow sees it."""
+        return self.storage.filesystem()
 
     def uri(self, name: str) -> str:
         """Address of a table."""
@@ -86,7 +81,7 @@ class Lake:
         uri = self.uri(table.name)
         wanted = Schema.from_arrow(table.arrow)
         try:
-            handle = DeltaTable(uri, storage_options=self.storage or None)
+            handle = DeltaTable(uri, storage_options=self.storage.options())
         except TableNotFoundError:
             try:
                 DeltaTable.create(
@@ -96,11 +91,11 @@ class Lake:
                     partition_by=list(table.partition_by) or None,
                     name=table.name,
                     description=table.grain,
-                    storage_options=self.storage or None,
+                    storage_options=self.storage.options(),
                 )
             except DeltaError:
                 # Another process created it at the same moment.
-                if not DeltaTable.is_deltatable(uri, self.storage or None):
+                if not DeltaTable.is_deltatable(uri, self.storage.options()):
                     raise
             return
         except (DeltaError, OSError) as error:
@@ -151,7 +146,7 @@ class Lake:
     def log(self, name: str) -> DeltaLog:
         """The log of a table."""
         # `setdefault` is one step also among threads: all of them get the same log.
-        return self._logs.setdefault(name, DeltaLog(self.uri(name), self.storage, self.filesystem))
+        return self._logs.setdefault(name, DeltaLog(self.uri(name), self.storage))
 
     def uncommitted(self, name: str, new: Sequence[NewFile]) -> Snapshot:
         """Finished files that are in no version of a table yet, to be looked at as if they were."""
@@ -195,18 +190,6 @@ class Lake:
             with self.filesystem.open_output_stream(target) as handle:
                 handle.write(content)
         return f"{self.root}/{path}"
-
-
-def s3_environment(settings: Settings) -> dict[str, str]:
-    """The S3 settings under their AWS names, as delta-rs, Polars and Sail take them. Holds the secret key: never log it."""
-    found = {"AWS_REGION": settings.s3_region}
-    endpoint = settings.s3_endpoint_url
-    if endpoint and not settings.uses_local_s3 and endpoint != "aws":
-        found |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
-    if settings.s3_access_key_id and settings.s3_secret_access_key:
-        found["AWS_ACCESS_KEY_ID"] = settings.s3_access_key_id
-        found["AWS_SECRET_ACCESS_KEY"] = settings.s3_secret_access_key.get_secret_value()
-    return found
 
 
 def _first_line(error: Exception) -> str:

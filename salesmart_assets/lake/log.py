@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from salesmart_assets.lake.snapshot import DataFile
+from salesmart_assets.lake.storage import Storage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,21 +37,23 @@ class Version:
 class DeltaLog:
     """The log of one table; may be asked by several threads. Raises delta-rs's errors where the table can't be read."""
 
-    def __init__(self, uri: str, storage: dict[str, str], filesystem: pafs.FileSystem) -> None:
+    def __init__(self, uri: str, storage: Storage) -> None:
         self._uri = uri
-        self._filesystem = filesystem
         self._storage = storage
         self._lock = RLock()
         self._handle: DeltaTable | None = None
+        self._options: dict[str, str] | None = None
         self._newest: Version | None = None
 
     @contextmanager
     def latest(self) -> Iterator[DeltaTable]:
         """The table at the version that stands now, for this thread alone as long as the block lasts."""
         with self._lock:
-            if self._handle is None or not self._is_newest(self._handle.version()):
+            # A handle keeps the credentials that it was opened with, and these may expire.
+            options = self._storage.options()
+            if self._handle is None or options != self._options or not self._is_newest(self._handle.version()):
                 self._handle = self._newest = None
-                self._handle = self._open(None)
+                self._handle, self._options = self._open(None), options
             try:
                 yield self._handle
             except BaseException:
@@ -77,14 +80,14 @@ class DeltaLog:
 
         delta-rs's `history` holds all threads of the process while it waits for the store.
         """
-        if self._filesystem.get_file_info(self._commit(number)).type is not pafs.FileType.File:
+        if self._storage.filesystem().get_file_info(self._commit(number)).type is not pafs.FileType.File:
             return {}
         found: dict[str, Any] = next((item["commitInfo"] for item in self.committed(number) if "commitInfo" in item), {})
         return found
 
     def committed(self, number: int) -> list[dict[str, Any]]:
         """The actions of the commit that made a version, as the protocol writes them. Raises OSError where its log is no longer there."""
-        with self._filesystem.open_input_stream(self._commit(number)) as stream:
+        with self._storage.filesystem().open_input_stream(self._commit(number)) as stream:
             return [json.loads(line) for line in stream.read().splitlines()]
 
     def _commit(self, number: int) -> str:
@@ -97,11 +100,11 @@ class DeltaLog:
         delta-rs's `update_incremental` holds all threads while it waits for the store, and does not notice a log that was
         taken away or set back.
         """
-        this, following = self._filesystem.get_file_info([self._commit(number), self._commit(number + 1)])
+        this, following = self._storage.filesystem().get_file_info([self._commit(number), self._commit(number + 1)])
         return this.type is pafs.FileType.File and following.type is pafs.FileType.NotFound
 
     def _open(self, number: int | None) -> DeltaTable:
-        return DeltaTable(self._uri, version=number, storage_options=self._storage or None)
+        return DeltaTable(self._uri, version=number, storage_options=self._storage.options())
 
 
 def _read(handle: DeltaTable) -> Version:

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from salesmart_assets.contracts import Table
+from salesmart_assets.lake.storage import Storage
 
 _ORIGIN = re.compile(r"(?:^|/)f([0-9a-f]{24})-[^/]*$")
 
@@ -43,7 +44,7 @@ class Snapshot:
     uri: str
     version: int
     files: tuple[DataFile, ...]
-    storage: dict[str, str]
+    storage: Storage
 
     def where(self, keep: Callable[[DataFile], bool]) -> Snapshot:
         """The same version, with only some of its files."""
@@ -81,7 +82,7 @@ class Snapshot:
             missing_columns="insert",
             extra_columns="ignore",
             schema=stored,
-            storage_options=self.storage or None,
+            storage_options=self.storage.options(),
             glob=False,
         )
         return frame.select(empty.columns)
