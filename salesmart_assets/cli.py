@@ -469,15 +469,16 @@ def _short(file: File, column: str, names: Mapping[int, str]) -> object:
 @_source_option
 @click.option("--date", "batch_date", type=DATE, help="Only this batch date.")
 @click.option("--replayed", is_flag=True, help="Also rows that were mended and replayed since.")
+@click.option("--whole", is_flag=True, help="With personal data, which is hidden otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, every row.")
-def rejects(source: str | None, batch_date: date | None, replayed: bool, as_json: bool) -> None:
-    """Rejected rows and files, with all their reasons. A file rejected whole has no row number."""
+def rejects(source: str | None, batch_date: date | None, replayed: bool, whole: bool, as_json: bool) -> None:
+    """Rejected rows and files, with all their reasons. A file rejected whole has no row number. Personal data is hidden."""
     from salesmart_assets import terminal
     from salesmart_assets.batch import rejections
     from salesmart_assets.batch.platform import Platform
 
     with Platform(Settings.load()) as platform:
-        rows = rejections.listed(platform, source, batch_date, replayed=replayed)
+        rows = rejections.listed(platform, source, batch_date, replayed=replayed, whole=whole)
     if as_json:
         terminal.print_json(rows)
     elif rows:

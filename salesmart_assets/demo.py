@@ -11,6 +11,7 @@ from salesmart_assets.generate.demo import generate_demo
 from salesmart_assets.generate.sinks import S3Sink
 from salesmart_assets.publish.database import describe
 from salesmart_assets.publish.read import read_table
+from salesmart_assets.reports.page import masked
 from salesmart_assets.runs import load, print_summary
 
 _DAYS = 3
@@ -52,9 +53,12 @@ def run_demo(platform: Platform) -> int:
         return 1
     for name in MARTS:
         rows = read_table(platform.marts, platform.tables[name], limit=_PREVIEW_ROWS)
-        shown = [c.name for c in platform.tables[name].columns if c.name not in ("coupon_code", "phone_number", "address")][:10]
+        # Of personal data only names are shown, by their initials.
+        columns = [c for c in platform.tables[name].columns if not c.pii or c.name.endswith("_name")][:10]
+        people = {c.name for c in columns if c.pii}
+        shown = [{c: masked(value) if c in people else value for c, value in row.items()} for row in rows.to_pylist()]
         terminal.out.print()
-        terminal.print_table(rows.select(shown).to_pylist(), shown, title=f"{name}, first rows")
+        terminal.print_table(shown, [c.name for c in columns], title=f"{name}, first rows")
     _where(platform, last)
     return 0
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from salesmart_assets.contracts import HIDDEN
 from salesmart_assets.lake import Snapshot
 from salesmart_assets.reports.page import markdown_table
 
 ROWS = 5
-HIDDEN = "•••"
 _LONGEST = 60
 
 

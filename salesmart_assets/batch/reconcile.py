@@ -18,6 +18,7 @@ from salesmart_assets.batch.locations import faults, locations_of
 from salesmart_assets.batch.marts import ROLLUP_OF, names_shown
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.warehouse import month_of
+from salesmart_assets.contracts import HIDDEN
 from salesmart_assets.contracts.tables import MARTS, REJECTED_ROWS, SOURCE_OF, UNKNOWN_KEY
 from salesmart_assets.lake import Snapshot
 from salesmart_assets.ledger import File
@@ -223,7 +224,8 @@ def known_members(platform: Platform, day: date) -> Finding:
         counts = rows.filter(pl.col(f"{role}_key") == UNKNOWN_KEY).group_by(natural).len()
         unknown = counts.sort("len", natural, descending=[True, False]).collect()
         lines = int(unknown["len"].sum())
-        examples = [str(v) for v in unknown[natural].head(_EXAMPLES).to_list()]
+        hide = platform.contracts["sales"].columns[natural].pii
+        examples = [HIDDEN if hide else str(v) for v in unknown[natural].head(_EXAMPLES).to_list()]
         if lines:
             told.append(f"{plural(unknown.height, _WORDS[source])} ({plural(lines, 'line')}, such as {examples[0]})")
         facts[dimension] = {"lines": lines, "members": unknown.height, "examples": examples}

@@ -89,6 +89,10 @@ class ColumnType:
         return plain[self.name]
 
 
+HIDDEN = "•••"
+"""What stands in the place of personal data where people look in passing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table: its name, type and what it means.
