@@ -20,7 +20,10 @@ import click
 
 from salesmart_assets.contracts.model import SOURCES
 from salesmart_assets.errors import ContractError, SalesmartError, Unreachable, UsageError
-from salesmart_assets.settings import Settings
+from salesmart_assets.security import sealing
+from salesmart_assets.security.files import short_path
+from salesmart_assets.security.key import open_to_others
+from salesmart_assets.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from salesmart_assets.batch.platform import Platform
@@ -723,6 +726,101 @@ def doctor(as_json: bool) -> None:
         terminal.out.print()
         terminal.print_table(parts, ("part", "ok", "says"), title="Parts")
     if not all(p["ok"] for p in parts):
+        sys.exit(2)
+
+
+@cli.group("secrets")
+def secrets_() -> None:
+    """Settings that are encrypted in a file, which may be committed; the key stays outside of the project."""
+
+
+class _Setting(click.ParamType[str]):
+    """A setting, as its variable; `database_url` is understood as well."""
+
+    name = "setting"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(value).upper().removeprefix(PREFIX)
+        if name.lower() in Settings.model_fields:
+            return PREFIX + name
+        # What was given is not repeated: it may be NAME=VALUE.
+        return self.fail("this is the name of no setting, such as database_url. `salesmart doctor` shows them all.", param, ctx)
+
+
+_setting_argument = click.argument("setting", type=_Setting(), metavar="NAME")
+
+
+@secrets_.command("init")
+def secrets_init() -> None:
+    """Make a key and a file for encrypted settings; what is there already stays."""
+    given = Settings.given(may_lack_file=True)
+    made = sealing.begin(given)
+    click.echo(f"Key   {given.key.place}{', made now' if made else ''}")
+    click.echo(f"File  {short_path(given.file.path)}")
+    if made:
+        click.echo("Keep a copy of the key where your backups are: without it nothing can be decrypted.", err=True)
+
+
+@secrets_.command("encrypt", context_settings={"allow_extra_args": True})
+@_setting_argument
+@click.pass_context
+def secrets_encrypt(context: click.Context, setting: str) -> None:
+    """Encrypt a setting's value, asked for or read from standard input, and put it into the file."""
+    if context.args:
+        raise UsageError("A value is not given on the command line, which others see and the shell keeps: it is asked for. Change it now.")
+    given = Settings.given(may_lack_file=True)
+    _ = given.key  # whoever lacks it need not type the value
+    sealing.encrypt(given, setting, _typed(f"Value of {setting}"))
+    click.echo(f"{setting} is encrypted in {short_path(given.file.path)}.")
+    if setting in given.environment:
+        click.echo(f"It is in the environment as well, which comes first: unset {setting}.", err=True)
+
+
+def _typed(what: str) -> str:
+    """A secret from the keyboard, not shown and asked for twice, or from standard input: a command line is seen by others."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+
+
+@secrets_.command("decrypt")
+@_setting_argument
+def secrets_decrypt(setting: str) -> None:
+    """Print a setting's value in the clear."""
+    given = Settings.given()
+    if setting not in given.references:
+        raise UsageError(f"{setting} is not encrypted: `salesmart secrets check` lists those that are.")
+    click.echo(given.open(setting))
+
+
+@secrets_.command("rotate")
+def secrets_rotate() -> None:
+    """Encrypt all values of the file with a new key; a new passphrase is asked for, or read from standard input."""
+    given = Settings.given()
+    _ = given.key
+    count = sealing.rotate(given, _typed("New passphrase") if given.has_passphrase else "")
+    click.echo(f"{count} settings in {short_path(given.file.path)} are encrypted with a new key: {given.key.place}.")
+    click.echo("Bring it to every machine that reads this file, together with the file.", err=True)
+
+
+@secrets_.command("check")
+def secrets_check() -> None:
+    """Which settings are encrypted or in a vault, and whether each can be had. Exit 2 if one can't."""
+    from salesmart_assets import terminal
+
+    given = Settings.given()
+    found = sealing.check(given, Settings.secrets())
+    if found:
+        rows = [{"setting": c.setting, "stands in": c.place, "is": c.kind, "opens": not c.fault} for c in found]
+        terminal.print_table(rows, ("setting", "stands in", "is", "opens"))
+    else:
+        terminal.err.print("No setting is encrypted, in a vault, or a secret in the clear.")
+    if not given.has_passphrase and open_to_others(given.key_file):
+        click.echo(f"Others may read the key file {short_path(given.key_file)}: chmod 600 it.", err=True)
+    for item in found:
+        if item.fault:
+            click.echo(f"salesmart: {item.fault}", err=True)
+    if any(item.fault for item in found):
         sys.exit(2)
 
 

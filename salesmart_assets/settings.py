@@ -12,14 +12,16 @@ from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from salesmart_assets.errors import UsageError
+from salesmart_assets.security.given import DEFAULT_FILE, DEFAULT_KEY_FILE, Given
+from salesmart_assets.security.vaults import OpenSecretsManager, open_secrets_manager
 
 PREFIX = "SALESMART_"
 RATE_DECIMALS = 8
@@ -75,13 +77,29 @@ class CouponPolicy(BaseModel):
     valid_days: int = Field(30, ge=1)
 
 
+class GraphSettings(NamedTuple):
+    """The settings that give the asset graph its shape: all that may be asked for while the definitions are imported."""
+
+    landing: str
+    lake_uri: str
+    contracts: Path | None
+    first_batch_date: date
+    report_time: str
+    report_timezone: str
+    upkeep_time: str
+
+
+_OF_THE_GRAPH = frozenset({"home", "lake", *GraphSettings._fields})
+"""The settings that those follow from."""
+
+
 class Settings(BaseSettings):
-    """The settings of one installation, read from the environment.
+    """The settings of one installation, from the environment and the file of encrypted settings.
 
     Raises `UsageError` (through `load`) with the variable's name when a value cannot be used.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(Path(".salesmart"), description="Folder of all local state: objects, lake, databases, reports, Dagster's history.")
     landing: str = Field(
@@ -162,6 +180,10 @@ class Settings(BaseSettings):
     port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's UI in `salesmart dev`, on 127.0.0.1.")
     s3_local_url: str | None = Field(None, description="A running local endpoint of this HOME; `salesmart dev` sets it for its processes.")
     s3_port: int = Field(9878, ge=1, le=65535, description="Port of the local S3 endpoint in `salesmart dev`.")
+    secrets_file: Path = Field(DEFAULT_FILE, description="File of encrypted settings; it may be committed.")
+    secrets_key_file: Path = Field(DEFAULT_KEY_FILE, description="Key of the encrypted settings; it lies outside of the project.")
+    secrets_passphrase: SecretStr | None = Field(None, description="Passphrase of the encrypted settings, instead of a key file.")
+    _hidden: frozenset[str] = PrivateAttr(frozenset())
 
     @field_validator("incentive", "coupon", mode="before")
     @classmethod
@@ -215,18 +237,60 @@ class Settings(BaseSettings):
         return value
 
     @classmethod
-    def load(cls, **overrides: Any) -> Settings:
-        """Read the settings from the environment; a value that cannot be used is a `UsageError` naming its variable."""
+    def load(cls, *, secrets_manager: OpenSecretsManager = open_secrets_manager, **overrides: Any) -> Settings:
+        """Read the settings; encrypted ones are decrypted, and those that are in a vault are asked for.
+
+        Raises `UsageError`, naming the variable, for a value that cannot be used or decrypted, and `Unreachable` for a vault that
+        does not give one.
+        """
+        given = cls.given()
+        names = {name: variable for name in cls.model_fields if (variable := _variable(name)) in given.references}
+        opened = {name: given.open(variable, secrets_manager) for name, variable in names.items() if name not in overrides}
+        return cls._checked(opened, overrides)
+
+    @classmethod
+    def load_graph(cls) -> GraphSettings:
+        """Read what gives the graph its shape; no other setting is decrypted, and no vault is asked for one."""
+        given = cls.given()
+        names = {name: variable for name in cls.model_fields if (variable := _variable(name)) in given.references}
+        opened = {name: given.open(variable) for name, variable in names.items() if name in _OF_THE_GRAPH}
+        loaded = cls._checked(opened, {name: cls.model_fields[name].default for name in names if name not in opened})
+        return GraphSettings(*(getattr(loaded, name) for name in GraphSettings._fields))
+
+    @classmethod
+    def given(cls, *, may_lack_file: bool = False) -> Given:
+        """The settings as they were given, before anything is opened. Raises `UsageError` for a file that is none."""
+        return Given.read({_variable(name) for name in cls.model_fields}, may_lack_file=may_lack_file)
+
+    @classmethod
+    def secrets(cls) -> set[str]:
+        """The variables of the settings that are secret by their kind."""
+        return {_variable(name) for name, field in cls.model_fields.items() if SecretStr in get_args(field.annotation)}
+
+    @classmethod
+    def _checked(cls, opened: dict[str, Any], others: dict[str, Any]) -> Settings:
+        """The settings with values that were `opened`, `others` that are given here, and the rest as in the environment."""
         try:
-            return cls(**overrides)
+            loaded = cls(**opened, **others)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            name = PREFIX + str(first["loc"][0]).upper() if first["loc"] else "the settings"
+            name = str(first["loc"][0]) if first["loc"] else ""
             says = first["msg"].removeprefix("Value error, ")
             if len(first["loc"]) > 1:
                 place, *field = first["loc"][1:]
-                says = f"policy {int(place) + 1}{''.join(f', {name}' for name in field)}: {says}"
-            raise UsageError(f"{name} cannot be used: {says}. Run `salesmart doctor` to see every setting.") from None
+                says = f"policy {int(place) + 1}{''.join(f', {part}' for part in field)}: {says}"
+            if name in opened:
+                # What is wrong with a value may repeat it, also where somebody took care to hide it.
+                says = "its value is not of its kind"
+            raise UsageError(
+                f"{_variable(name) if name else 'the settings'} cannot be used: {says}. Run `salesmart doctor` to see every setting."
+            ) from None
+        loaded._hidden = frozenset(opened)
+        return loaded
+
+    def is_secret(self, name: str) -> bool:
+        """Whether a setting's value is to be shown to nobody: by its kind, or because it was given encrypted or from a vault."""
+        return isinstance(getattr(self, name), SecretStr) or name in self._hidden
 
     @cached_property
     def root(self) -> Path:
@@ -292,3 +356,7 @@ class Settings(BaseSettings):
     def reports_uri(self) -> str:
         """Folder of the HTML reports."""
         return f"{self.lake_uri}/reports"
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()

@@ -43,7 +43,7 @@ _ADDRESSES = ("pages", "workbooks")
 """Facts that are addresses of files for people; the latest is shown so that it can be copied."""
 
 # Only files are read here: the package's contracts, and the user's own where SALESMART_CONTRACTS names a folder.
-SETTINGS = Settings.load()
+SETTINGS = Settings.load_graph()
 CONTRACTS = load_contracts(SETTINGS.contracts)
 TABLES = build_tables(CONTRACTS)
 LINEAGE = lineage(CONTRACTS, TABLES)

@@ -14,10 +14,10 @@ from dagster import DefaultScheduleStatus, RunRequest, ScheduleDefinition, Sched
 
 from salesmart_assets.assets.step import SETTINGS
 from salesmart_assets.automation.jobs import maintain, make_daily_report, make_monthly_report
-from salesmart_assets.settings import Settings, hour_and_minute
+from salesmart_assets.settings import GraphSettings, Settings, hour_and_minute
 
 
-def report_schedules(settings: Settings) -> list[ScheduleDefinition]:
+def report_schedules(settings: GraphSettings | Settings) -> list[ScheduleDefinition]:
     """The schedules at the hour and in the time zone of the settings."""
     told = f"at {settings.report_time} in the time zone {settings.report_timezone}"
 
@@ -46,7 +46,7 @@ def report_schedules(settings: Settings) -> list[ScheduleDefinition]:
     ]
 
 
-def upkeep_schedule(settings: Settings) -> ScheduleDefinition:
+def upkeep_schedule(settings: GraphSettings | Settings) -> ScheduleDefinition:
     """The schedule of upkeep, at the hour of the settings."""
     return ScheduleDefinition(
         name="upkeep_each_night",
@@ -56,7 +56,7 @@ def upkeep_schedule(settings: Settings) -> ScheduleDefinition:
     )
 
 
-def _at(time: str, settings: Settings, day: str = "*") -> dict[str, Any]:
+def _at(time: str, settings: GraphSettings | Settings, day: str = "*") -> dict[str, Any]:
     """When a schedule ticks: at a time of day, on a day of the month or each day; it is on from the start."""
     hour, minute = hour_and_minute(time)
     return {
@@ -66,12 +66,12 @@ def _at(time: str, settings: Settings, day: str = "*") -> dict[str, Any]:
     }
 
 
-def _today(context: ScheduleEvaluationContext, settings: Settings) -> date:
+def _today(context: ScheduleEvaluationContext, settings: GraphSettings | Settings) -> date:
     """The calendar day on which the tick was due where the report is read: it may come later, after a pause of the daemon."""
     return context.scheduled_execution_time.astimezone(ZoneInfo(settings.report_timezone)).date()
 
 
-def _report_of(day: date, settings: Settings) -> RunRequest | SkipReason:
+def _report_of(day: date, settings: GraphSettings | Settings) -> RunRequest | SkipReason:
     if day < settings.first_batch_date:
         return SkipReason(f"{day} is before the first batch date, {settings.first_batch_date}: there is nothing to report.")
     return RunRequest(partition_key=day.isoformat())

@@ -24,6 +24,8 @@ from salesmart_assets.publish.database import describe
 from salesmart_assets.settings import PREFIX, Settings
 
 _MASK = "********"
+_DATABASES = ("database_url", "ledger_url", "dagster_url")
+"""Of these all but the password is shown: it says where the data is."""
 _TOKEN = re.compile(r"(?<=;token=)[^;]+", re.IGNORECASE)
 """What a Spark Connect server asks for, in its address."""
 
@@ -42,9 +44,9 @@ def settings_table(settings: Settings) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for name, item in type(settings).model_fields.items():
         value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            secret = value.get_secret_value()
-            value = describe(secret) if name.endswith("_url") and secret else _MASK
+        if settings.is_secret(name) and value:
+            secret = value.get_secret_value() if isinstance(value, SecretStr) else ""
+            value = describe(secret) if name in _DATABASES and secret else _MASK
         elif isinstance(value, tuple):
             value = "; ".join(", ".join(f"{k}={v}" for k, v in entry.model_dump().items()) for entry in value)
         rows.append(

@@ -81,13 +81,14 @@ def build_mart(platform: Platform, name: str, run: Run) -> Report:
 
 def _customer_mart(platform: Platform, rollup: Snapshot, customers: Snapshot, months: Sequence[str]) -> DataFrame:
     """The months asked for; each looks back on the month before."""
+    secret = platform.settings.coupon_secret
     wanted = rollup.where(lambda f: (m := month_of(f.value("sales_date") or "")) in months or next_month(m) in months)
     return marts.customer_mart(
         platform.frame(wanted),
         platform.frame(customers),
         platform.tables["customer_mart"],
         platform.settings.coupon,
-        coupon_key(platform.settings),
+        coupon_key(secret.get_secret_value() if secret is not None else None, platform.settings.root),
         platform.today(),
         [date.fromisoformat(m) for m in months],
     )

@@ -26,7 +26,7 @@ from filelock import FileLock
 
 from salesmart_assets.errors import Unreachable
 from salesmart_assets.local.tied import let_go, start_tied
-from salesmart_assets.settings import Settings
+from salesmart_assets.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,6 +46,9 @@ class LocalCredentials(NamedTuple):
 
     access_key_id: str
     secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"LocalCredentials({self.access_key_id})"
 
 
 def local_credentials(settings: Settings) -> LocalCredentials:
@@ -114,7 +117,8 @@ class LocalEndpoint:
         _forget_old_logs(logs)
         log = logs / f"s3-{os.getpid()}-{next(_STARTS)}.log"
         command = [program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port or 0}", "--dir-cache-time", _DIR_CACHE_TIME]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
+        # Our own settings are none of its business, and some of them are secret.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("RCLONE_", PREFIX))}
         # By environment, not by argument: arguments of a process are shown to every user of the machine.
         environment |= {"RCLONE_AUTH_KEY": f'"{credentials.access_key_id},{credentials.secret_access_key}"', "RCLONE_CONFIG": os.devnull}
         with log.open("wb") as output:

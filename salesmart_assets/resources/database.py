@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
-from salesmart_assets.settings import Settings
+from salesmart_assets.resources.configuration import load_settings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -19,4 +19,4 @@ class MartsDatabase(ConfigurableResource[None]):
         """An SQLAlchemy engine for that database; who asks for it disposes of it."""
         from salesmart_assets.publish.database import open_database
 
-        return open_database(Settings.load().marts_url)
+        return open_database(load_settings().marts_url)

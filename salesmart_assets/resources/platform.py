@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
+from salesmart_assets.resources.configuration import load_settings
 from salesmart_assets.resources.database import MartsDatabase
 from salesmart_assets.resources.s3 import LandingS3
 from salesmart_assets.resources.spark import SparkEngine
-from salesmart_assets.settings import Settings
 
 if TYPE_CHECKING:
     from salesmart_assets.batch.platform import Platform
@@ -37,7 +37,7 @@ class PlatformResource(ConfigurableResource[None]):
         """The parts of the installation; `say` is told what happens meanwhile."""
         from salesmart_assets.batch.platform import Platform
 
-        settings = Settings.load()
+        settings = load_settings()
         mark = settings.fingerprint()
         if mark not in _opened:
             made = Platform(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dagster import ConfigurableResource
 from pydantic import Field
 
+from salesmart_assets.resources.configuration import load_settings
 from salesmart_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class LandingS3(ConfigurableResource[None]):
         """A boto3 client for the landing zone's store."""
         from dagster_aws.s3 import S3Resource
 
-        settings = Settings.load()
+        settings = load_settings()
         if settings.s3_endpoint_url != "aws":
             # Stores other than Amazon's know the older rules for checksums only.
             os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
-from salesmart_assets.settings import Settings
+from salesmart_assets.resources.configuration import load_settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,7 +33,7 @@ class SparkEngine(ConfigurableResource[None]):
         from salesmart_assets.batch.platform import start_engine
         from salesmart_assets.transforms.session import SESSION_CONFIG
 
-        settings = Settings.load()
+        settings = load_settings()
         setting = settings.spark
         if setting not in _engines:
             _engines[setting] = start_engine(settings)

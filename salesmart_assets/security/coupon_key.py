@@ -6,19 +6,17 @@ import os
 import secrets
 from pathlib import Path
 
-from salesmart_assets.settings import Settings
-
 _BYTES = 32
 
 
-def coupon_key(settings: Settings) -> bytes:
-    """The key of the coupons' HMAC: from the settings, else a file of the home that is made on first use.
+def coupon_key(secret: str | None, home: Path) -> bytes:
+    """The key of the coupons' HMAC: the secret of the settings, else a file of the home that is made on first use.
 
     Whoever loses it gets other codes when a month is rebuilt; keep it with the backups.
     """
-    if settings.coupon_secret is not None and settings.coupon_secret.get_secret_value():
-        return settings.coupon_secret.get_secret_value().encode()
-    path = settings.root / "secrets" / "coupon.key"
+    if secret:
+        return secret.encode()
+    path = home / "secrets" / "coupon.key"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _create_once(path, secrets.token_bytes(_BYTES))

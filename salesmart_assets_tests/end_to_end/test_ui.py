@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +16,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from salesmart_assets_tests.chaos import Served
 from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
+from salesmart_assets_tests.end_to_end.leaks import command_lines, found_in, leaks
 from salesmart_assets_tests.screenshots import QUIET, ask, browser_program
 
 _LOAD_SECONDS = 180
 _PATIENCE_MS = 60_000
 YESTERDAY = (datetime.now(timezone.utc) - timedelta(days=1)).date()
 """The UI offers the partitions of the last 90 days."""
+SECRET = secrets.token_hex(16)
 
 pytestmark = pytest.mark.xdist_group("dev")
 
@@ -63,7 +67,7 @@ def wait_for_run(address: str, log: Installation, job: str) -> None:
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     """`salesmart dev`, and beside it `salesmart dev --read-only`; a file landed when they ran, and the sensor has had it loaded."""
-    salesmart = Installation(tmp_path_factory.mktemp("ui") / "home")
+    salesmart = Installation(tmp_path_factory.mktemp("ui") / "home", {"SALESMART_COUPON_SECRET": SECRET})
     with sync_playwright() as playwright, Served(salesmart) as served:
         browser = playwright.chromium.launch(executable_path=browser_program(), args=list(QUIET))
         path = salesmart.write("tills.csv", f"{HEADER}\n1,121,bread,{YESTERDAY},1,2.50,2,5.00\n1,121,bread,{YESTERDAY},1,2.50,2,6.00\n")
@@ -144,3 +148,14 @@ def test_read_only_hides_what_changes_things(ui: Ui) -> None:
     load_batch = '{repositoryLocationName: "salesmart", repositoryName: "__repository__", jobName: "load_batch"}'
     answer = ask(ui.read_only, f"mutation {{launchRun(executionParams: {{selector: {load_batch}}}) {{__typename}}}}")
     assert answer["launchRun"]["__typename"] == "UnauthorizedError"
+
+
+def test_no_secret_is_on_a_command_line_or_in_the_history(ui: Ui) -> None:
+    """While `dev` runs, no process has a secret on its command line; Dagster's history, its snapshots and logs hold none either."""
+    keys = json.loads((ui.salesmart.home / "s3-credentials.json").read_text())
+    words = [SECRET, keys["secret_access_key"]]
+    lines = command_lines()
+    assert all(name in lines for name in ("dagster", "rclone", str(ui.salesmart.home)))
+    assert found_in(lines.encode(), words) == set()
+    assert leaks(ui.salesmart.home, words) == {"s3-credentials.json": {keys["secret_access_key"]}}
+    assert any(name.startswith("dagster/") for name in leaks(ui.salesmart.home, ["tills.csv"]))

@@ -1,0 +1,1 @@
+"""Tests of encrypted settings and of settings in vaults."""
