@@ -38,13 +38,14 @@ soak: $(READY) ## Land faulty files and kill processes at random for 30 minutes,
 	@$(BIN)/python -m salesmart_assets_tests.soak --minutes $(MINUTES) $(ARGS)
 
 .PHONY: check
-check: $(READY) ## Check format, style, types, walls between packages, lock and text
+check: $(READY) ## Check format, style, types, walls between packages, lock and text, and that no file holds a secret
 	@$(BIN)/ruff format --quiet --diff . || { echo 'make format puts this right.'; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }; echo "Walls: $$(echo "$$said" | grep '^Contracts:')"
 	@$(BIN)/python .ci/check_lock.py
 	@$(BIN)/python .ci/check_text.py
+	@$(BIN)/python .ci/check_secrets.py
 
 .PHONY: format
 format: $(READY) ## Format the code, and mend what can be mended safely
