@@ -6,6 +6,9 @@ sentence; Dagster shows it as the first line of a failed step. The three kinds t
 
 from __future__ import annotations
 
+from pathlib import Path
+from traceback import extract_tb
+
 
 class SalesmartError(Exception):
     """The root of all errors that salesmart raises on purpose."""
@@ -49,3 +52,23 @@ class AuditFailed(Permanent):
 
 class SourceFileGone(Permanent):
     """A file that a rebuild needs is no longer where the ledger says it is; the tables are as they were."""
+
+
+def without_data(error: Exception) -> str:
+    """What an error says to logs and messages that leave the machine: nothing that may quote a row of a file.
+
+    The errors of this module are written so. Of any other only its kind and the place in the code are told.
+
+    >>> without_data(UsageError("No such month."))
+    'No such month.'
+    >>> without_data(ValueError("could not convert 'Ann Smith'"))
+    'ValueError'
+    """
+    if isinstance(error, SalesmartError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    frames = extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if Path(frame.filename).is_relative_to(Path(__file__).parent)]
+    place = f" at {Path(mine[-1].filename).relative_to(Path(__file__).parent)}, line {mine[-1].lineno}" if mine else ""
+    return f"{type(error).__name__}{place}"
