@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,17 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from salesmart_assets.errors import UsageError
@@ -24,6 +34,8 @@ from salesmart_assets.security.given import DEFAULT_FILE, DEFAULT_KEY_FILE, Give
 from salesmart_assets.security.vaults import OpenSecretsManager, open_secrets_manager
 
 PREFIX = "SALESMART_"
+Source = Literal["sales", "customers", "stores", "products", "sales_team"]
+SOURCE_NAMES = get_args(Source)
 RATE_DECIMALS = 8
 """Most decimal places of an incentive's rate."""
 _SECRET_LENGTH = 16
@@ -177,6 +189,31 @@ class Settings(BaseSettings):
         400, ge=0, description="Days that daily reports are kept; `salesmart report` makes an older one again. 0: for ever."
     )
     upkeep_time: str = Field("03:30", description="When upkeep runs by schedule, in the time zone of the reports.")
+    log_megabytes: int = Field(
+        100, ge=1, description="Most disk that the log of each level takes, in megabytes; the oldest lines go first."
+    )
+    ui_url: str = Field("", description="Address under which people reach Dagster's UI, for links in alerts. Default: that of PORT, here.")
+    alert_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Who gets alerts by e-mail: addresses, separated by commas. Empty: nobody."
+    )
+    alert_email_from: str = Field(
+        "", description="Sender of the e-mails. Default: the user of the mail server, or else the first recipient."
+    )
+    alert_smtp_url: SecretStr | None = Field(
+        None,
+        description=(
+            "Mail server: smtp://user:password@host:587, made secure by STARTTLS, or smtps://user:password@host:465. Never without TLS."
+        ),
+    )
+    alert_slack_url: SecretStr | None = Field(None, description="Address of a Slack-compatible webhook that gets alerts. Empty: none.")
+    alert_webhook_url: SecretStr | None = Field(None, description="Address of an HTTP webhook that gets alerts as JSON. Empty: none.")
+    alert_rejected_ratio: float = Field(
+        0.05, ge=0, le=1, description="Share of a batch's rows of a source that may be rejected before it is told."
+    )
+    alert_deadlines: Annotated[dict[Source, Annotated[float, Field(gt=0)]], NoDecode] = Field(
+        {}, description="Hours after a batch date begins, UTC, by which a source must be loaded, such as sales=30,stores=54. Empty: none."
+    )
+    alert_daily_at: time | None = Field(None, description="Time of the daily word that all went well, UTC, such as 06:30. Empty: none.")
     port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's UI in `salesmart dev`, on 127.0.0.1.")
     s3_local_url: str | None = Field(None, description="A running local endpoint of this HOME; `salesmart dev` sets it for its processes.")
     s3_port: int = Field(9878, ge=1, le=65535, description="Port of the local S3 endpoint in `salesmart dev`.")
@@ -229,6 +266,48 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is no time zone, give an IANA name such as Europe/Berlin or UTC") from None
         return value
 
+    @field_validator("alert_email_to", mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("alert_email_to")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = next((address for address in value if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address)), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong} is no address such as ann@example.com")
+        return value
+
+    @field_validator("alert_deadlines", mode="before")
+    @classmethod
+    def _from_pairs(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {source.strip(): hours.strip() for source, _, hours in pairs}
+
+    @field_validator("alert_daily_at", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("alert_smtp_url", "alert_slack_url", "alert_webhook_url")
+    @classmethod
+    def _reachable(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """The text of a mistake does not repeat the address, which is a secret."""
+        if value is None or not value.get_secret_value():
+            return None
+        schemes = ("smtp", "smtps") if info.field_name == "alert_smtp_url" else ("http", "https")
+        try:
+            parts = urlsplit(value.get_secret_value())
+            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits or (schemes[0] == "http" and "@" in parts.netloc):
+            raise ValueError(f"write it as {schemes[0]}://… or {schemes[1]}://…, with special signs of a password as %XX")
+        return value
+
     @field_validator("s3_endpoint_url")
     @classmethod
     def _without_keys(cls, value: str | None) -> str | None:
@@ -246,7 +325,10 @@ class Settings(BaseSettings):
         given = cls.given()
         names = {name: variable for name in cls.model_fields if (variable := _variable(name)) in given.references}
         opened = {name: given.open(variable, secrets_manager) for name, variable in names.items() if name not in overrides}
-        return cls._checked(opened, overrides)
+        loaded = cls._checked(opened, overrides)
+        if loaded.alert_email_to and loaded.alert_smtp_url is None:
+            raise UsageError(f"{PREFIX}ALERT_EMAIL_TO cannot be used: it needs a mail server in {PREFIX}ALERT_SMTP_URL.")
+        return loaded
 
     @classmethod
     def load_graph(cls) -> GraphSettings:
@@ -274,17 +356,16 @@ class Settings(BaseSettings):
             loaded = cls(**opened, **others)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            name = str(first["loc"][0]) if first["loc"] else ""
+            name = str(first["loc"][0])
             says = first["msg"].removeprefix("Value error, ")
             if len(first["loc"]) > 1:
                 place, *field = first["loc"][1:]
-                says = f"policy {int(place) + 1}{''.join(f', {part}' for part in field)}: {says}"
+                where = f"policy {place + 1}{''.join(f', {part}' for part in field)}" if isinstance(place, int) else place
+                says = f"{where}: {says}"
             if name in opened:
                 # What is wrong with a value may repeat it, also where somebody took care to hide it.
                 says = "its value is not of its kind"
-            raise UsageError(
-                f"{_variable(name) if name else 'the settings'} cannot be used: {says}. Run `salesmart doctor` to see every setting."
-            ) from None
+            raise UsageError(f"{_variable(name)} cannot be used: {says}. Run `salesmart doctor` to see every setting.") from None
         loaded._hidden = frozenset(opened)
         return loaded
 
@@ -351,6 +432,16 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Folder of Dagster's instance, kept across starts."""
         return self.root / "dagster"
+
+    @property
+    def ui_address(self) -> str:
+        """Where people find Dagster's UI, without a trailing slash."""
+        return self.ui_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Folder of the log files."""
+        return self.root / "logs"
 
     @property
     def reports_uri(self) -> str:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 from pydantic import SecretStr
 
+from salesmart_assets.alerts.tell import Alerts
 from salesmart_assets.batch.locations import locations_of
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.errors import SalesmartError, UsageError
@@ -48,11 +49,17 @@ def settings_table(settings: Settings) -> list[dict[str, object]]:
             secret = value.get_secret_value() if isinstance(value, SecretStr) else ""
             value = describe(secret) if name in _DATABASES and secret else _MASK
         elif isinstance(value, tuple):
-            value = "; ".join(", ".join(f"{k}={v}" for k, v in entry.model_dump().items()) for entry in value)
+            value = "; ".join(entry if isinstance(entry, str) else _pairs(entry.model_dump()) for entry in value)
+        elif isinstance(value, dict):
+            value = _pairs(value)
         rows.append(
             {"setting": PREFIX + name.upper(), "value": "" if value is None else _TOKEN.sub(_MASK, str(value)), "meaning": item.description}
         )
     return rows
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def examine(settings: Settings) -> Iterator[Part]:
@@ -67,6 +74,7 @@ def examine(settings: Settings) -> Iterator[Part]:
             "database": _database,
             "engine": _engine,
             "java": _java,
+            "alerts": _alerts,
         }
         for name, ask in parts.items():
             try:
@@ -147,3 +155,11 @@ def _java(platform: Platform) -> str:
     answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     lines = (answer.stderr or answer.stdout).splitlines()
     return lines[0] if lines else java
+
+
+def _alerts(platform: Platform) -> str:
+    with Alerts(platform.settings) as alerts:
+        if not alerts.channels:
+            return "nobody is told: no channel is set"
+        told = "; ".join(f"{channel.name} to {channel.to}" for channel in alerts.channels)
+        return f"{told}. {len(alerts.book.open_causes())} causes are open, {alerts.book.undelivered()} messages wait"

@@ -61,7 +61,7 @@ ingest_file = sa.Table(
     sa.Column("reason", _long_text, comment="why the file was rejected, or the first error"),
     sa.Column("first_seen", _utc, nullable=False),
     sa.Column("updated_at", _utc, nullable=False),
-    sa.Column("finished_at", _utc),
+    sa.Column("finished_at", _utc, index=True),
 )
 
 pending_slice = sa.Table(
@@ -124,7 +124,7 @@ location_fault = sa.Table(
 )
 
 ledger_version = sa.Table("ledger_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
-VERSION = 4
+VERSION = 5
 
 
 _TRIES = 10

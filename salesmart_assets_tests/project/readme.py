@@ -28,7 +28,7 @@ def settings() -> str:
         assert not isinstance(value, SecretStr), f"{name} has a secret as its default"
         if isinstance(value, tuple):
             value = "; ".join(_policy(item) for item in value)
-        rows.append((f"`{PREFIX}{name.upper()}`", f"`{value}`" if value not in (None, "") else "", field.description or ""))
+        rows.append((f"`{PREFIX}{name.upper()}`", f"`{value}`" if value not in (None, "", {}) else "", field.description or ""))
     return _table(("variable", "default", "meaning"), rows)
 
 
