@@ -11,7 +11,7 @@ import sys
 from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -80,6 +80,28 @@ class _DateOrMonth(click.ParamType[tuple[date, date]]):
         return day, day
 
 
+class _Since(click.ParamType[datetime]):
+    """A moment: so long ago, or a date, in UTC."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        ago = re.fullmatch(r"(\d{1,6})([smhdw])", value)
+        if ago is not None:
+            unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[ago[2]]
+            try:
+                return datetime.now(timezone.utc) - timedelta(**{unit: int(ago[1])})
+            except OverflowError:
+                return datetime.min.replace(tzinfo=timezone.utc)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return self.fail(f"{value!r} is no time: write 30m, 2h or 1d for so long ago, or a date such as 2026-08-01.", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
 class _Month(click.ParamType[date]):
     """A month, as its first day."""
 
@@ -95,6 +117,8 @@ class _Month(click.ParamType[date]):
 
 
 DATE = _Date()
+_NARRATORS = ("salesmart_assets.runs", "salesmart_assets.alerts")
+"""Who in the log tells a person at the terminal how a run goes; the others' words are for the log alone."""
 _source_option = click.option("--source", type=click.Choice(SOURCES), help="Only this source.")
 
 
@@ -384,18 +408,23 @@ def run(spans: Sequence[tuple[date, date]], require_files: bool) -> None:
     """Load what is pending, oldest batch first; with --date, rebuild those dates, and nothing else."""
     from salesmart_assets import terminal
     from salesmart_assets.batch.platform import Platform
-    from salesmart_assets.runs import load, print_summary
+    from salesmart_assets.runs import load, print_summary, tell
 
     settings = Settings.load()
-    with Platform(settings, say=_say) as platform:
+    with Platform(settings) as platform, terminal.narrated(*_NARRATORS):
         dates = {day for span in spans for day in _batch_dates(platform, *span)}
-        done = load(platform, sorted(dates))
+        try:
+            done = load(platform, sorted(dates))
+        except SalesmartError as error:
+            tell(platform, [], error)
+            raise
         faulty = _tell_faults(platform)
-        if not done:
+        if done:
+            print_summary(platform, done)
+        else:
             terminal.err.print("Nothing is pending. Land a file with `salesmart land FILE --source SOURCE`.")
-            sys.exit(1 if require_files or faulty else 0)
-        print_summary(platform, done)
-        if faulty or any(item.reason for item in done):
+        tell(platform, done)
+        if faulty or any(item.reason for item in done) or (require_files and not done):
             sys.exit(1)
 
 
@@ -421,12 +450,6 @@ def _batch_dates(platform: Platform, first: date, last: date) -> Sequence[date]:
     if not platform.settings.first_batch_date <= first <= platform.today():
         raise UsageError(f"{first} is no batch date: they go from {platform.settings.first_batch_date} to today, in UTC.")
     return [first]
-
-
-def _say(message: str) -> None:
-    from salesmart_assets import terminal
-
-    terminal.err.print(message, style="dim")
 
 
 @cli.command()
@@ -550,11 +573,12 @@ def report(day: date | None, month: date | None, show: bool, out: Path | None) -
         raise UsageError("A day has no workbook: give --out a name that ends in .html, or ask for its --month.")
     if out is not None and not out.absolute().parent.is_dir():
         raise UsageError(f"{out.absolute().parent} is no folder: nothing was written.")
+    from salesmart_assets import terminal
     from salesmart_assets.batch import reporting
     from salesmart_assets.batch.platform import Platform
 
     workbook = ""
-    with Platform(Settings.load(), say=_say) as platform:
+    with Platform(Settings.load()) as platform, terminal.narrated("salesmart_assets.batch.platform"):
         if day is not None:
             reporting.refuse_empty_day(platform, day)
             address = reporting.store_daily(platform, day).page if out is None else str(out.absolute())
@@ -699,7 +723,7 @@ def maintain(as_json: bool) -> None:
     from salesmart_assets.batch.platform import Platform
 
     rows = []
-    with Platform(Settings.load(), say=_say) as platform:
+    with Platform(Settings.load()) as platform, terminal.narrated("salesmart_assets.batch.platform"):
         for task in upkeep.maintain(platform, f"upkeep-{secrets.token_hex(8)}"):
             rows.append({"task": task.name, "ok": task.ok, "says": task.says, "seconds": task.seconds})
             if not as_json:
@@ -824,6 +848,56 @@ def secrets_check() -> None:
         sys.exit(2)
 
 
+@cli.command(
+    epilog="""\b
+    salesmart logs --level error --since 1d                    what went wrong since yesterday
+    salesmart logs --date 2026-08-01 --format csv > log.csv    a batch's lines, for a spreadsheet"""
+)
+@click.option("--level", type=click.Choice(("info", "warning", "error")), default="info", show_default=True, help="This level, and worse.")
+@click.option("--since", type=_Since(), metavar="WHEN", help="From then on: 30m, 2h or 1d ago, or a date in UTC.")
+@click.option("--date", "batch_date", type=DATE, help="Only lines about this batch date.")
+@click.option("--run", "run_id", metavar="RUN", default="", help="Only lines of this run, by its id or the beginning of it.")
+@click.option("--format", "kind", type=click.Choice(("text", "csv", "json")), default="text", show_default=True)
+def logs(level: str, since: datetime | None, batch_date: date | None, run_id: str, kind: str) -> None:
+    """What happened, oldest first: the log of all processes of this home, with run, batch date, step, duration, rows and bytes."""
+    from salesmart_assets import terminal
+    from salesmart_assets.logs import COLUMNS, Reading, read
+
+    wanted = Reading(level, since, run_id, str(batch_date or ""))
+    lines = read(Settings.load().logs_folder, wanted)
+    if kind == "json":
+        terminal.print_json(lines)
+    elif kind == "csv":
+        terminal.print_csv(lines, COLUMNS)
+    else:
+        terminal.print_log(lines)
+    if wanted.damaged:
+        click.echo(f"{wanted.damaged} damaged lines were left out: the disk was full, or the machine lost power.", err=True)
+
+
+@cli.group()
+def alerts() -> None:
+    """Messages to people: by e-mail, to Slack, to any webhook. SALESMART_ALERT_… says to whom."""
+
+
+@alerts.command("test")
+def alerts_test() -> None:
+    """Send a test message to each channel that is set, and say how it went. Exit 2 if one did not arrive."""
+    from salesmart_assets import terminal
+    from salesmart_assets.alerts.tell import Alerts
+
+    with Alerts(Settings.load()) as teller:
+        if not teller.channels:
+            raise UsageError(
+                "No channel is set: give SALESMART_ALERT_EMAIL_TO with SALESMART_ALERT_SMTP_URL, SALESMART_ALERT_SLACK_URL or "
+                "SALESMART_ALERT_WEBHOOK_URL."
+            )
+        rows = [{"channel": c.name, "to": c.to, "arrived": not why, "says": why} for c, why in teller.test()]
+    terminal.print_table(rows, ("channel", "to", "arrived", "says"))
+    if not all(row["arrived"] for row in rows):
+        sys.exit(2)
+
+
 @cli.command()
 @click.option("--read-only", is_flag=True, help="The UI changes nothing: for analysts.")
 def dev(read_only: bool) -> None:
@@ -836,10 +910,11 @@ def dev(read_only: bool) -> None:
 @cli.command()
 def demo() -> None:
     """Three days of data with known faults, from files to marts; run again, the next three days."""
+    from salesmart_assets import terminal
     from salesmart_assets.batch.platform import Platform
     from salesmart_assets.demo import run_demo
 
-    with Platform(Settings.load(), say=_say) as platform:
+    with Platform(Settings.load()) as platform, terminal.narrated(*_NARRATORS):
         sys.exit(run_demo(platform))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -16,17 +17,22 @@ from time import monotonic
 from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, JsonMetadataValue, RunsFilter
 
 from salesmart_assets import terminal
+from salesmart_assets.alerts import RunOutcome
+from salesmart_assets.alerts.tell import Alerts
 from salesmart_assets.assets import ALL_ASSETS
 from salesmart_assets.assets.step import PENDING, TAKE_TAG
+from salesmart_assets.automation.alerts import tell_of_runs
+from salesmart_assets.automation.outcomes import outcome_of
+from salesmart_assets.automation.turns import PARTITION_TAG
 from salesmart_assets.batch import landing
 from salesmart_assets.batch.platform import Platform
-from salesmart_assets.batch.progress import StepEvent, listening
 from salesmart_assets.batch.publication import archive_finished
 from salesmart_assets.batch.reconcile import unread
 from salesmart_assets.batch.run import RESTATED
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.definitions import defs
-from salesmart_assets.errors import UsageError
+from salesmart_assets.errors import SalesmartError, UsageError, without_data
+from salesmart_assets.logs import as_event, within
 from salesmart_assets.publish.database import describe, open_database
 from salesmart_assets.settings import PREFIX, Settings
 from salesmart_assets.workers import PROCESS_TAG, alive, this_process
@@ -43,6 +49,8 @@ _MOST_ROUNDS = 3
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OPEN = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
@@ -52,6 +60,7 @@ class BatchRun:
     run_id: str
     seconds: float
     reason: str
+    outcome: RunOutcome
     restated: frozenset[str] = frozenset()
 
 
@@ -99,42 +108,28 @@ def instance(settings: Settings) -> Iterator[DagsterInstance]:
         for run in opened.get_runs(RunsFilter(statuses=_OPEN)):
             if PROCESS_TAG in run.tags and not alive(run.tags[PROCESS_TAG]):
                 why = "The process of this run ended without finishing it. What it left is repaired by the next run."
+                with within(run_id=run.run_id, batch_date=run.tags.get(PARTITION_TAG, "")):
+                    _log.error(why, extra=as_event("run.failed"))
                 opened.report_run_failed(run, why)
         yield opened
 
 
-def run_batch(
-    opened: DagsterInstance, batch_date: date, *, rebuild: bool, on_step: Callable[[StepEvent], None] = lambda _: None
-) -> BatchRun:
+def run_batch(opened: DagsterInstance, batch_date: date, *, rebuild: bool) -> BatchRun:
     """Run `load_batch` for one batch date in this process; never raises for a failed batch."""
     job = defs.resolve_job_def("load_batch")
     tags = {PROCESS_TAG: this_process()} | ({} if rebuild else {TAKE_TAG: PENDING})
     started = monotonic()
-    with listening(on_step), _interruptible():
+    with _interruptible():
         result = job.execute_in_process(
             instance=opened, partition_key=batch_date.isoformat(), tags=tags, run_config=_QUIET, raise_on_error=False
         )
-    reason = ""
-    if not result.success:
-        # One cause may stop several steps: it is told once, with the first of them.
-        reasons: dict[str, str] = {}
-        for event in result.all_events:
-            if event.is_step_failure:
-                error = event.step_failure_data.error
-                told = event.step_failure_data.user_failure_data
-                text = (told.description if told else None) or (error.message if error else "") or "unknown"
-                while not told and error is not None and error.cause is not None:
-                    error = error.cause
-                    text = error.message
-                reasons.setdefault(text.strip(), f"{event.step_key}: ")
-            elif event.is_failure and not reasons and event.message:
-                reasons[event.message] = ""
-        reason = "; ".join(f"{step}{text}" for text, step in list(reasons.items())[:3]) or "the run failed"
     restated: set[str] = set()
     for event in result.get_asset_materialization_events():
         months = event.materialization.metadata.get(RESTATED)
         restated |= set(months.value) if isinstance(months, JsonMetadataValue) and isinstance(months.value, list) else set()
-    return BatchRun(batch_date, result.run_id, monotonic() - started, reason, frozenset(restated))
+    (record,) = opened.get_run_records(RunsFilter(run_ids=[result.run_id]))
+    outcome = outcome_of(opened, record)
+    return BatchRun(batch_date, result.run_id, monotonic() - started, outcome.why(with_data=True), outcome, frozenset(restated))
 
 
 @contextmanager
@@ -161,7 +156,7 @@ def load(platform: Platform, dates: Sequence[date]) -> list[BatchRun]:
                 return done
             if opened is None:
                 opened = stack.enter_context(instance(platform.settings))
-            terminal.err.print(_plan(platform, batches, rebuild=bool(dates)))
+            _log.info(_plan(platform, batches, rebuild=bool(dates)))
             done += [_watched(platform, opened, day, rebuild=bool(dates)) for day in batches]
             if dates:
                 return done
@@ -171,9 +166,9 @@ def _waiting(platform: Platform, done: Sequence[BatchRun]) -> list[date]:
     """Batch dates with something pending, without those that have just failed, or were run as often as can help."""
     pending = landing.look(platform)
     if pending.strays and not done:
-        terminal.err.print(pending.told_of_strays(), style="yellow")
+        _log.warning(pending.told_of_strays())
     for file in pending.set_aside:
-        terminal.err.print(f"Set aside {file.address}: {file.reason}")
+        _log.warning("Set aside %s: %s", file.address, file.reason, extra=as_event("file.set_aside"))
     if pending.set_aside or not pending.batches:
         # What a crash left finished but not moved is moved now.
         archive_finished(platform)
@@ -190,25 +185,40 @@ def _plan(platform: Platform, batches: Sequence[date], *, rebuild: bool) -> str:
 
 
 def _watched(platform: Platform, opened: DagsterInstance, day: date, *, rebuild: bool) -> BatchRun:
-    with terminal.progress() as bar:
-        task = bar.add_task(str(day), total=len(ALL_ASSETS))
-
-        def on_step(event: StepEvent) -> None:
-            bar.update(task, description=f"{day}  {event.step:<22}")
-            if event.seconds is not None:
-                bar.advance(task)
-
-        result = run_batch(opened, day, rebuild=rebuild, on_step=on_step)
+    with terminal.steps_shown(str(day), len(ALL_ASSETS)):
+        result = run_batch(opened, day, rebuild=rebuild)
+    why = result.outcome.why(with_data=False)
     left = [] if result.reason else unread(platform, day)
     if left:
         # The rest of the batch is loaded; the run says all the same that something is not.
-        result = replace(result, reason=f"{len(left)} files could not be read; the others are loaded. {left[0].reason}")
-    if result.reason:
-        platform.ledger.failed(day, result.reason)
-        terminal.err.print(f"Batch {day} failed after {result.seconds:.1f} s: {result.reason}", style="red")
-    else:
-        terminal.err.print(f"Batch {day} done in {result.seconds:.1f} s.")
+        why = f"{len(left)} files could not be read; the others are loaded. {left[0].reason}"
+        result = replace(result, reason=why)
+    with within(run_id=result.run_id, batch_date=str(day)):
+        if result.reason:
+            platform.ledger.failed(day, why)
+            failed = f"Batch {day} failed after {result.seconds:.1f} s"
+            _log.error("%s: %s", failed, why, extra=as_event("run.failed", seconds=result.seconds, shown=f"{failed}: {result.reason}"))
+        else:
+            _log.info("Batch %s done in %.1f s.", day, result.seconds, extra=as_event("run.ended", seconds=result.seconds))
     return result
+
+
+def tell(platform: Platform, done: Sequence[BatchRun], error: SalesmartError | None = None) -> None:
+    """Tell people what these runs did, and why nothing could be looked for; where that fails, the log says so, and no more happens."""
+    try:
+        with Alerts(platform.settings) as alerts:
+            if alerts.channels:
+                with instance(platform.settings) as opened:
+                    # Runs of other processes too: one that died tells nobody itself.
+                    tell_of_runs(opened, alerts, [item.run_id for item in done])
+            for item in done:
+                alerts.run_ended(item.outcome)
+            alerts.looked(error)
+            if error is None:
+                alerts.look(platform.ledger)
+            alerts.deliver()
+    except Exception as problem:  # noqa: BLE001 (whatever it is, it is no fault of the batches that are done)
+        _log.error("Nobody could be told: %s", without_data(problem), extra=as_event("alert.lost"))
 
 
 def print_summary(platform: Platform, done: Sequence[BatchRun]) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from io import StringIO
@@ -18,6 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from salesmart_assets.logs import current, event_of
 
 Row = Mapping[str, object]
 
@@ -47,12 +51,21 @@ def print_json(rows: Iterable[Row]) -> None:
     sys.stdout.write("\n]\n")
 
 
-def print_csv(rows: Sequence[Row], columns: Sequence[str]) -> None:
+def print_csv(rows: Iterable[Row], columns: Sequence[str]) -> None:
     """CSV with a header on standard output; NULL is empty."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow(["" if row[c] is None else plain(row[c]) for c in columns])
+
+
+def print_log(lines: Iterable[Row]) -> None:
+    """Lines of the log for people, on standard output: time, level, batch date, step where it is not in the words, and what was said."""
+    for line in lines:
+        step = "" if str(line["step"]) in str(line["message"]) else line["step"]
+        place = "  ".join(str(part) for part in (line["batch_date"], step) if part)
+        text = Text(f"{str(line['time'])[:19].replace('T', ' ')}  {line['level']!s:<7}  {place}{'  ' if place else ''}{line['message']}")
+        out.print(text, style={"error": "red", "warning": "yellow"}.get(str(line["level"]), ""))
 
 
 def table(rows: Sequence[Row], columns: Sequence[str], *, title: str = "", most: int | None = None) -> RichTable:
@@ -120,6 +133,56 @@ def progress() -> Progress:
         transient=True,
         disable=not err.is_terminal,
     )
+
+
+class _Narration(logging.Handler):
+    """Prints what a logger says, for people: warnings in yellow, errors in red."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
+        err.print(event_of(record).shown or record.getMessage(), style=style, markup=False)
+
+
+@contextmanager
+def narrated(*loggers: str) -> Iterator[None]:
+    """What the loggers of these names, and those below them, say meanwhile is printed on standard error."""
+    tellers, handler = [logging.getLogger(name) for name in loggers], _Narration(logging.INFO)
+    for teller in tellers:
+        teller.addHandler(handler)
+    try:
+        yield
+    finally:
+        for teller in tellers:
+            teller.removeHandler(handler)
+
+
+class _Steps(logging.Handler):
+    """Moves a progress bar with the steps that the log tells of."""
+
+    def __init__(self, bar: Progress, batch: str, steps: int) -> None:
+        super().__init__(logging.INFO)
+        self._bar, self._batch = bar, batch
+        self._task = bar.add_task(batch, total=steps)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = event_of(record).name
+        if event == "step.started":
+            self._bar.update(self._task, description=f"{self._batch}  {current().step:<22}")
+        elif event == "step.ended":
+            self._bar.advance(self._task)
+
+
+@contextmanager
+def steps_shown(batch: str, steps: int) -> Iterator[None]:
+    """A progress bar over the steps of a batch that run in this process meanwhile."""
+    log = logging.getLogger("salesmart_assets")
+    with progress() as bar:
+        handler = _Steps(bar, batch, steps)
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
 
 
 def size(number: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from time import monotonic
@@ -22,10 +23,10 @@ from dagster import (
     TableSchema,
 )
 
-from salesmart_assets.batch.progress import StepEvent, emit
 from salesmart_assets.batch.run import RESTATED, Report, Run
 from salesmart_assets.contracts import Column, Table, build_tables, load_contracts
-from salesmart_assets.errors import Permanent, Retryable, SalesmartError
+from salesmart_assets.errors import Permanent, Retryable, SalesmartError, without_data
+from salesmart_assets.logs import as_event, within
 from salesmart_assets.resources import PlatformResource
 from salesmart_assets.settings import Settings
 from salesmart_assets.transforms.lineage import NOTHING, Lineage, Origins, lineage
@@ -41,6 +42,7 @@ _RETRIES = 3
 _PAUSE_SECONDS = 5
 _ADDRESSES = ("pages", "workbooks")
 """Facts that are addresses of files for people; the latest is shown so that it can be copied."""
+_log = logging.getLogger(__name__)
 
 # Only files are read here: the package's contracts, and the user's own where SALESMART_CONTRACTS names a folder.
 SETTINGS = Settings.load_graph()
@@ -118,7 +120,7 @@ def code_at(path: str) -> MetadataValue[Any]:
 def run_step(
     context: AssetExecutionContext, platform: PlatformResource, step: Callable[[Platform, Run], Report], *, by_date: bool = False
 ) -> MaterializeResult[None]:
-    """Run a step for the context's batch date and show what it did.
+    """Run a step for the context's batch date, tell the log, and show what it did.
 
     A run of several dates, such as a month that is rebuilt, does a step `by_date` for one date after another; any other
     once, for all that the dates touch together.
@@ -140,31 +142,41 @@ def run_step(
 def _run_once(
     context: AssetExecutionContext, platform: PlatformResource, step: Callable[[Platform, Run], Report], run: Run
 ) -> dict[str, Any]:
-    started = monotonic()
     name = context.asset_key.to_user_string()
-    emit(StepEvent(name, run.batch_date.isoformat()))
-    try:
-        with platform.open(context.log.info) as opened:
-            try:
-                report = step(opened, run)
-                shown = {**_shown(report), **_table_now(opened, name, report)}
-            except Permanent as error:
-                # Whoever asks the ledger why a file is not done gets the answer there, however the run was started.
-                for day in (run.batch_date, *run.others):
-                    opened.ledger.failed(day, f"{name}: {error}")
-                raise
-    except Retryable as error:
-        if context.retry_number < _RETRIES:
-            context.log.warning("%s Trying again in %d s.", error, _PAUSE_SECONDS)
-            raise RetryRequested(max_retries=_RETRIES, seconds_to_wait=_PAUSE_SECONDS) from error
-        raise Failure(str(error), allow_retries=False) from error
-    except SalesmartError as error:
-        raise Failure(str(error), allow_retries=False) from error
-    seconds = round(monotonic() - started, 3)
-    emit(StepEvent(name, run.batch_date.isoformat(), seconds, report.rows))
-    restated = report.facts.get(RESTATED)
-    if isinstance(restated, list) and restated:
-        context.log.info("Restated months: %s", ", ".join(restated))
+    with within(run_id=run.run_id, batch_date=run.batch_date.isoformat(), step=name):
+        _log.info("%s begins.", name, extra=as_event("step.started"))
+        started = monotonic()
+        try:
+            with platform.open() as opened:
+                try:
+                    report = step(opened, run)
+                    shown = {**_shown(report), **_table_now(opened, name, report)}
+                except Permanent as error:
+                    # Whoever asks the ledger why a file is not done gets the answer there, however the run was started.
+                    for day in (run.batch_date, *run.others):
+                        opened.ledger.failed(day, f"{name}: {error}")
+                    raise
+        except Exception as error:
+            seconds = round(monotonic() - started, 3)
+            if isinstance(error, Retryable) and context.retry_number < _RETRIES:
+                _log.warning("%s Trying again in %d s.", error, _PAUSE_SECONDS, extra=as_event("step.retried", seconds=seconds))
+                raise RetryRequested(max_retries=_RETRIES, seconds_to_wait=_PAUSE_SECONDS) from error
+            _log.error("%s failed: %s", name, without_data(error), extra=as_event("step.failed", seconds=seconds))
+            if isinstance(error, SalesmartError):
+                raise Failure(str(error), allow_retries=False) from error
+            raise
+        seconds = round(monotonic() - started, 3)
+        _log.info(
+            "%s is done in %.1f s: %d rows, %d bytes.",
+            name,
+            seconds,
+            report.rows,
+            report.bytes,
+            extra=as_event("step.ended", seconds=seconds, rows=report.rows, bytes=report.bytes),
+        )
+        restated = report.facts.get(RESTATED)
+        if isinstance(restated, list) and restated:
+            _log.info("Restated months: %s", ", ".join(restated))
     return {"seconds": seconds, **shown}
 
 

@@ -17,6 +17,7 @@ from salesmart_assets.errors import Permanent, SalesmartError, SourceFileGone
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.landing.zone import BucketFault, InvalidBatchDate, LandedObject, batch_date_of
 from salesmart_assets.ledger import File, Location, Registration, Unfinished
+from salesmart_assets.logs import carried
 
 _LISTED = 20
 _NAMED = 5
@@ -163,7 +164,7 @@ def _look_at(platform: Platform, places: Sequence[Location], today: date) -> Ite
             seen.fault = error
         return seen
 
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="look") as pool:
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="look", initializer=carried()) as pool:
         yield from zip(places, pool.map(look_at, places), strict=True)
 
 

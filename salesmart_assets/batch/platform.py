@@ -5,6 +5,7 @@ The libraries behind a part are loaded then, too: a look at the ledger needs nei
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from salesmart_assets import faultpoints
 from salesmart_assets.contracts import Contract, Tables, build_tables, load_contracts
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
 from salesmart_assets.ledger import Ledger
+from salesmart_assets.logs import keep
 from salesmart_assets.publish.database import open_database
 from salesmart_assets.settings import Settings
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from salesmart_assets.local.endpoint import LocalEndpoint
     from salesmart_assets.publish.publisher import Publisher
     from salesmart_assets.transforms.session import Engine
+
+_log = logging.getLogger(__name__)
 
 
 SCRATCH = "salesmart-scratch-"
@@ -43,12 +47,19 @@ class Platform:
     """
 
     settings: Settings
-    say: Callable[[str], None] = lambda _: None
     given_zone: Callable[[], LandingZone] | None = None
     given_marts: Callable[[], sa.Engine] | None = None
     given_session: Callable[[], SparkSession] | None = None
     _endpoint: LocalEndpoint | None = None
     _engine: Engine | None = None
+
+    def __post_init__(self) -> None:
+        """What is logged from now on is kept in this home."""
+        keep(self.settings.logs_folder, self.settings.log_megabytes)
+
+    def say(self, message: str) -> None:
+        """Tell the log what a step is about to do, or what it waits for."""
+        _log.info(message)
 
     @cached_property
     def contracts(self) -> dict[str, Contract]:

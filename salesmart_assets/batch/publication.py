@@ -56,6 +56,7 @@ def publish(platform: Platform, run: Run) -> Report:
     this_month = month_of(run.batch_date.isoformat())
     return Report(
         rows=sum(p.rows for p in done),
+        bytes=sum(_part(snapshots[load.table.name], load.slice).size for load in loads),
         slices=tuple(f"{p.mart}/{p.slice}" for p in done),
         facts={
             "slices": len(done),

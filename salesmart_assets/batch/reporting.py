@@ -25,10 +25,13 @@ _MADE = re.compile(r"made \d{4}-\d\d-\d\d \d\d:\d\d UTC")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where a report is: the addresses of its page and, for a month, its workbook; and the preview of the page."""
+    """Where a report is: the addresses of its page and, for a month, its workbook; the preview of the page, and how
+    many bytes there are of both.
+    """
 
     page: str
     preview: str
+    bytes: int
     workbook: str = ""
 
 
@@ -38,7 +41,8 @@ def write_daily(platform: Platform, run: Run) -> Report:
     days = sorted({item.slice for item in todo} | run.dates)
     stored = [store_daily(platform, date.fromisoformat(day)) for day in days]
     platform.ledger.clear(todo)
-    return Report(slices=tuple(days), facts={"pages": [item.page for item in stored], "preview": stored[-1].preview})
+    size = sum(item.bytes for item in stored)
+    return Report(bytes=size, slices=tuple(days), facts={"pages": [item.page for item in stored], "preview": stored[-1].preview})
 
 
 def write_monthly(platform: Platform, run: Run) -> Report:
@@ -48,6 +52,7 @@ def write_monthly(platform: Platform, run: Run) -> Report:
     stored = [store_monthly(platform, date.fromisoformat(month)) for month in months]
     platform.ledger.clear(todo)
     return Report(
+        bytes=sum(item.bytes for item in stored),
         slices=tuple(months),
         facts={
             "pages": [item.page for item in stored],
@@ -62,7 +67,7 @@ def store_daily(platform: Platform, day: date) -> Stored:
     # Under the writer's lease no table moves between two looks, and of two pages of a day the one with later figures stays.
     with platform.ledger.writer.hold(waiting=platform.say):
         made = make_daily(platform, day)
-        return Stored(_store_page(platform, f"reports/daily/{day}.html", made), made.preview)
+        return Stored(_store_page(platform, f"reports/daily/{day}.html", made), made.preview, len(made.html.encode()))
 
 
 def store_monthly(platform: Platform, month: date) -> Stored:
@@ -72,7 +77,8 @@ def store_monthly(platform: Platform, month: date) -> Stored:
         made, book = make_monthly(platform, month, f"{name}.xlsx")
         # The workbook first: the page's link never leads nowhere.
         workbook = platform.lake.write_file(f"reports/monthly/{name}.xlsx", book)
-        return Stored(_store_page(platform, f"reports/monthly/{name}.html", made), made.preview, workbook)
+        address = _store_page(platform, f"reports/monthly/{name}.html", made)
+        return Stored(address, made.preview, len(made.html.encode()) + len(book), workbook)
 
 
 def refuse_empty_day(platform: Platform, day: date) -> None:

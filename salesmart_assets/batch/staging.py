@@ -25,6 +25,7 @@ from salesmart_assets.lake.committer import retrying
 from salesmart_assets.lake.files import from_json
 from salesmart_assets.landing.faults import BucketFault, ObjectChanged, ObjectDenied, ObjectGone, StoreFault
 from salesmart_assets.ledger import File, FileResult
+from salesmart_assets.logs import carried
 
 _GROUP = 16
 """Files that are fetched, parsed and committed together; bounds the disk that a large batch needs in passing."""
@@ -127,7 +128,8 @@ def keep_rejections(platform: Platform, run: Run) -> Report:
     commit = retrying(attempt)
     reach("rejections.committed")
     platform.ledger.rejections_kept([f.file_id for f in files])
-    return Report(rows=commit.rows, version=commit.version, facts={"rows_rejected": sum(f.rows for f in add)})
+    size = sum(f.size for f in add)
+    return Report(rows=commit.rows, bytes=size, version=commit.version, facts={"rows_rejected": sum(f.rows for f in add)})
 
 
 def _parse_group(
@@ -137,7 +139,7 @@ def _parse_group(
 
     Returns what was parsed, and by `file_id` why a file could not be read now. Raises that fault where no file can be read.
     """
-    with ThreadPoolExecutor(platform.settings.workers, thread_name_prefix="parse") as pool:
+    with ThreadPoolExecutor(platform.settings.workers, thread_name_prefix="parse", initializer=carried()) as pool:
         every = list(pool.map(lambda f: fetch(platform, f, folder), group))
         fetched = [item for item in every if item.fault is None]
         faults = {item.file.file_id: str(item.fault) for item in every if item.fault is not None}

@@ -9,6 +9,7 @@ are kept (`lake.upkeep`).
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -32,8 +33,10 @@ from salesmart_assets.errors import SalesmartError
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import upkeep
 from salesmart_assets.lake.files import from_json
+from salesmart_assets.logs import as_event, within
 from salesmart_assets.publish.database import tend
 
+_log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 600.0
 """How long a running batch is waited for; what could not be done then is done by the next upkeep."""
 _AT_ONCE_BYTES = 256 << 20
@@ -67,12 +70,16 @@ def maintain(platform: Platform, run_id: str, now: datetime | None = None) -> It
     now = now or datetime.now(timezone.utc)
     this = _Upkeep(platform, run_id, now.date(), now - timedelta(days=platform.settings.retention_days))
     for name, task in TASKS.items():
-        started = monotonic()
-        try:
-            ok, says = True, task(this)
-        except _FAULTS as error:
-            ok, says = False, str(error).splitlines()[0] if str(error) else type(error).__name__
-        yield Task(name, ok, says, round(monotonic() - started, 3))
+        with within(run_id=run_id, step="maintain"):
+            started = monotonic()
+            try:
+                ok, says = True, task(this)
+            except _FAULTS as error:
+                ok, says = False, str(error).splitlines()[0] if str(error) else type(error).__name__
+            done = Task(name, ok, says, round(monotonic() - started, 3))
+            event = as_event("upkeep.done" if ok else "upkeep.failed", seconds=done.seconds)
+            _log.log(logging.INFO if ok else logging.ERROR, "%s: %s", name, says, extra=event)
+        yield done
 
 
 def _join_files(this: _Upkeep) -> str:

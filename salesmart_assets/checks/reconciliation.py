@@ -1,14 +1,26 @@
 """The checks of the graph: thin; the rules stand in `batch.reconcile`."""
 
+import logging
 from collections.abc import Callable
 from datetime import date
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetChecksDefinition, AssetCheckSeverity, MetadataValue, asset_check
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    Failure,
+    MetadataValue,
+    asset_check,
+)
 
 from salesmart_assets.assets.step import batch_dates
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.contracts.tables import DIMENSIONS
+from salesmart_assets.errors import SalesmartError
+from salesmart_assets.logs import as_event, within
 from salesmart_assets.resources import PlatformResource
 
 if TYPE_CHECKING:
@@ -16,6 +28,8 @@ if TYPE_CHECKING:
 
     from salesmart_assets.batch.platform import Platform
     from salesmart_assets.batch.reconcile import Finding
+
+_log = logging.getLogger(__name__)
 
 # A rule is given the module with the rules, which is loaded when a check runs and not when the graph is.
 Rule = Callable[["ModuleType", "Platform", date], "Finding"]
@@ -29,12 +43,21 @@ def check_of(asset: str, name: str, protects: str, rule: Rule, *, warn_only: boo
     def check(context: AssetCheckExecutionContext, platform: PlatformResource) -> AssetCheckResult:
         from salesmart_assets.batch import reconcile
 
-        with platform.open(context.log.info) as opened:
-            days = batch_dates(context.run.tags) or [date.max]
-            if len(days) > 1:
-                # Of a month, the dates that have files: on the others there is nothing to be found.
-                days = opened.ledger.batch_dates(days[0], days[-1]) or days[-1:]
-            finding = reconcile.of_all({day: rule(reconcile, opened, day) for day in days})
+        days = batch_dates(context.run.tags)
+        where = {"run_id": context.run.run_id, "batch_date": str(days[-1]) if days else "", "step": asset}
+        with within(**where), platform.open() as opened:
+            started = monotonic()
+            try:
+                if len(days) > 1:
+                    # Of a month, the dates that have files: on the others there is nothing to be found.
+                    days = opened.ledger.batch_dates(days[0], days[-1]) or days[-1:]
+                finding = reconcile.of_all({day: rule(reconcile, opened, day) for day in days or [date.max]})
+            except SalesmartError as error:
+                _log.error("%s of %s: %s", name, asset, error, extra=as_event("check.stopped"))
+                raise Failure(str(error), allow_retries=False) from error
+            level = logging.INFO if finding.passed else logging.WARNING if warn_only else logging.ERROR
+            event = as_event("check.passed" if finding.passed else "check.failed", seconds=round(monotonic() - started, 3))
+            _log.log(level, "%s of %s: %s", name, asset, finding.sentence, extra=event)
         metadata: dict[str, Any] = {"found": finding.sentence, **{k: _value(v) for k, v in finding.facts.items()}}
         return AssetCheckResult(passed=finding.passed, severity=severity, description=finding.sentence, metadata=metadata)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 
+from salesmart_assets.logs import keep
 from salesmart_assets.resources.configuration import load_settings
 from salesmart_assets.resources.database import MartsDatabase
 from salesmart_assets.resources.s3 import LandingS3
@@ -33,8 +34,8 @@ class PlatformResource(ConfigurableResource[None]):
     spark: SparkEngine
 
     @contextmanager
-    def open(self, say: Callable[[str], None]) -> Iterator[Platform]:
-        """The parts of the installation; `say` is told what happens meanwhile."""
+    def open(self) -> Iterator[Platform]:
+        """The parts of the installation."""
         from salesmart_assets.batch.platform import Platform
 
         settings = load_settings()
@@ -48,6 +49,5 @@ class PlatformResource(ConfigurableResource[None]):
             )
             atexit.register(made.close)
             _opened[mark] = made
-        platform = _opened[mark]
-        platform.say = say
-        yield platform
+        keep(settings.logs_folder, settings.log_megabytes)
+        yield _opened[mark]

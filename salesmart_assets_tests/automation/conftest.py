@@ -40,7 +40,7 @@ class Watch:
 
     @property
     def platform(self) -> Platform:
-        with PLATFORM.open(lambda _: None) as opened:
+        with PLATFORM.open() as opened:
             return opened
 
     def land(self, day: str, name: str = "a.csv", body: bytes = b"1", source: str = "sales") -> str:
