@@ -23,10 +23,10 @@ _CONSEQUENCE = {True: "the run stops", False: "the run goes on"}
 _BLOCK = re.compile(r"^```sh\n(?P<commands>.*?)^```\n(?:\n^```text\n(?P<printed>.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
-def followed(text: str, folder: Path) -> str:
-    """The page as it is when all of its commands, in order, were run in an empty folder."""
+def followed(text: str, folder: Path, **settings: str) -> str:
+    """The page as it is when all of its commands, in order, were run in an empty folder; `settings` are variables of the environment."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SALESMART_", "DAGSTER_"))}
-    environment = {**kept, "NO_COLOR": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**kept, **settings, "NO_COLOR": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
     def run(block: re.Match[str]) -> str:
         commands, shown = block["commands"], block["printed"]
