@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,12 +14,12 @@ from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import RESTATED, Report, Run
 from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS, ROLLUPS
-from salesmart_assets.errors import Permanent
+from salesmart_assets.errors import Permanent, UsageError
 from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import Snapshot
 from salesmart_assets.landing.zone import BucketFault, LandedObject, ObjectChanged, ObjectDenied, ObjectGone
 from salesmart_assets.ledger import File
-from salesmart_assets.publish.publisher import SliceLoad
+from salesmart_assets.publish.publisher import Publication, SliceLoad
 from salesmart_assets.publish.rows import WHOLE
 
 TABLE = "publication"
@@ -34,7 +34,7 @@ class _Slice:
 def publish(platform: Platform, run: Run) -> Report:
     """Publish every stale slice, and every slice that the database lacks; then close and archive the finished files."""
     with platform.ledger.writer.hold(waiting=platform.say) as lease:
-        snapshots = {name: platform.lake.snapshot(name) for name in (*DIMENSIONS, *MARTS)}
+        snapshots = _snapshots(platform)
         todo = platform.ledger.pending(TABLE)
         wanted = {_Slice(*item.slice.split("/", 1)) for item in todo}
         known = platform.publisher.published()
@@ -71,6 +71,40 @@ def publish(platform: Platform, run: Run) -> Report:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What comparing the whole database with the lake came to; `unsettled` months are in the middle of a batch and were left out."""
+
+    slices: Sequence[Publication]
+    unsettled: Sequence[str]
+
+    @property
+    def differed(self) -> list[Publication]:
+        """The slices of which something had to be written or removed."""
+        return [item for item in self.slices if item.changed_rows]
+
+
+def restore(platform: Platform, run_id: str) -> Restored:
+    """Compare every row of every mart and dimension in the database with the lake, and put right what differs, in one transaction.
+
+    Nothing that the database says of itself is relied on. Raises `UsageError` if the lake has nothing to publish, and
+    `Permanent` if the database shows something newer than the lake has.
+    """
+    with platform.ledger.writer.hold(waiting=platform.say) as lease:
+        snapshots = _snapshots(platform)
+        if not any(snapshot.rows for snapshot in snapshots.values()):
+            raise UsageError(f"The lake at {platform.lake.root} has no marts yet, so nothing was published: is it the right one?")
+        unsettled = unsettled_months(platform)
+        wanted = {*_in_lake(snapshots), *(_Slice(*name) for name in platform.publisher.slices())}
+        loads = [
+            _load(platform, snapshots[item.mart], item.name, on_trust=False) for item in _in_order(wanted) if item.name not in unsettled
+        ]
+        _refuse_older(loads, platform.publisher.published())
+        platform.say(f"publication: comparing {len(loads)} slices with the lake")
+        lease.verify()
+        return Restored(platform.publisher.publish(loads, run_id), sorted(unsettled))
+
+
 def unsettled_months(platform: Platform) -> set[str]:
     """Months whose marts are not all made of the same sales, because another batch is between one and the next.
 
@@ -82,6 +116,10 @@ def unsettled_months(platform: Platform) -> set[str]:
     return {month_of(day) for day in partly}.union(*marts)
 
 
+def _snapshots(platform: Platform) -> dict[str, Snapshot]:
+    return {name: platform.lake.snapshot(name) for name in (*DIMENSIONS, *MARTS)}
+
+
 def _in_lake(snapshots: Mapping[str, Snapshot]) -> set[_Slice]:
     months = {_Slice(name, month) for name in MARTS for month in snapshots[name].partitions("sales_month")}
     return months | {_Slice(name, WHOLE) for name in DIMENSIONS}
@@ -91,8 +129,8 @@ def _in_order(items: Collection[_Slice]) -> list[_Slice]:
     return sorted(items, key=lambda item: (item.mart, item.name))
 
 
-def _load(platform: Platform, snapshot: Snapshot, name: str) -> SliceLoad:
-    """A slice as the snapshot has it."""
+def _load(platform: Platform, snapshot: Snapshot, name: str, *, on_trust: bool = True) -> SliceLoad:
+    """A slice as the snapshot has it; `on_trust`, what was published before need not be compared row by row."""
     part = _part(snapshot, name)
 
     def earlier(version: int, files: str) -> pa.Table | None:
@@ -105,7 +143,7 @@ def _load(platform: Platform, snapshot: Snapshot, name: str) -> SliceLoad:
             # Upkeep has removed files of that version: then the database is asked what stands.
             return None
 
-    return SliceLoad(snapshot.table, name, snapshot.version, part.read, _told_apart(part), earlier)
+    return SliceLoad(snapshot.table, name, snapshot.version, part.read, _told_apart(part), earlier if on_trust else None)
 
 
 def _part(snapshot: Snapshot, name: str) -> Snapshot:
