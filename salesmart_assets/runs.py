@@ -33,7 +33,7 @@ from salesmart_assets.contracts import SOURCES
 from salesmart_assets.definitions import defs
 from salesmart_assets.errors import SalesmartError, UsageError, without_data
 from salesmart_assets.logs import as_event, within
-from salesmart_assets.publish.database import describe, open_database
+from salesmart_assets.publish.database import describe, for_dagster, open_database
 from salesmart_assets.settings import PREFIX, Settings
 from salesmart_assets.workers import PROCESS_TAG, alive, this_process
 
@@ -96,8 +96,9 @@ def _for_dagster(url: str) -> str:
     driver, _, rest = url.partition("://")
     if driver.partition("+")[0] not in ("mysql", "mariadb"):
         raise UsageError(f"{_DAGSTER_URL} takes MySQL or MariaDB: mysql+pymysql://user:password@host/dagster.")
-    open_database(f"mysql+pymysql://{rest}").dispose()
-    return f"mysql+mysqlconnector://{rest}"
+    address = f"mysql+pymysql://{rest}"
+    open_database(address).dispose()
+    return for_dagster(address)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from salesmart_assets.errors import Unreachable, UsageError
 from salesmart_assets.publish import open_database
+from salesmart_assets.publish.database import for_dagster
 from salesmart_assets_tests.conftest import MariaDb, MariaDbServer
 
 # Resolves to this machine, but does not say so: to the program it is the name of another host.
@@ -100,6 +102,26 @@ def test_encryption_can_be_done_without(mariadb: MariaDb, mariadb_tls: MariaDb) 
     """A URL that says so does without TLS, also where the server offers it."""
     assert cipher(url(mariadb, "?ssl_disabled=true")) == ""
     assert cipher(url(mariadb_tls, "?ssl_disabled=true")) == ""
+
+
+def test_the_driver_of_dagster_is_held_to_the_same_rule(mariadb_tls: MariaDb, mariadb: MariaDb, certificates: Path) -> None:
+    """Dagster's own driver verifies the server as ours does: its authority, its name, and that there is encryption at all."""
+    ours = f"?ssl_ca={certificates / 'ours.pem'}"
+    theirs = f"?ssl_ca={certificates / 'theirs.pem'}"
+
+    def cipher_of(address: str) -> str:
+        with sa.create_engine(for_dagster(address)).connect() as connection:
+            return str(connection.exec_driver_sql("SHOW STATUS LIKE 'Ssl_cipher'").one()[1])
+
+    cipher(url(mariadb_tls, ours))  # makes the database
+    assert cipher_of(url(mariadb_tls, ours))
+    assert cipher_of(url(mariadb_tls, f"{ours}&ssl_check_hostname=false", "127.0.1"))
+    assert cipher_of(url(mariadb_tls, "?ssl_disabled=true")) == ""
+    for address in (url(mariadb_tls), url(mariadb_tls, theirs), url(mariadb_tls, ours, "127.0.1"), url(mariadb)):
+        with pytest.raises(sa.exc.DBAPIError, match=r"certificate verify failed|SSL is required"):
+            cipher_of(address)
+    with pytest.raises(UsageError, match="takes keys without a password"):
+        for_dagster(url(mariadb_tls, f"{ours}&ssl_key_password=geheim"))
 
 
 def test_a_certificate_of_another_host_is_refused(mariadb_tls: MariaDb, certificates: Path) -> None:
