@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import subprocess
 import sys
 import time
@@ -11,8 +11,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-
-import yaml
 
 from salesmart_assets_tests.conftest import MariaDb, die_with_parent, free_ports
 from salesmart_assets_tests.deployment.conftest import COMPOSE, DEPLOY, Store
@@ -29,7 +27,7 @@ class Host:
 
     def __init__(self, home: Path, store: Store, mariadb: MariaDb) -> None:
         self.home = home
-        self.ports = dict(zip(("4000", "3000"), map(str, free_ports(2)), strict=True))
+        self.port = str(free_ports(1)[0])
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._places = {
             "salesmart:${DATABASE_PASSWORD:?}@database:3306": f"{mariadb.user}:{mariadb.password}@{mariadb.host}:{mariadb.port}",
@@ -43,21 +41,18 @@ class Host:
             if source.startswith("./"):
                 place = Path(self.here(target))
                 place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(DEPLOY / source, place)
-        workspace = yaml.safe_load((home / "workspace.yaml").read_text("utf-8"))
-        workspace["load_from"][0]["grpc_server"] |= {"host": "127.0.0.1", "port": int(self.ports["4000"])}
-        (home / "workspace.yaml").write_text(yaml.safe_dump(workspace), "utf-8")
+                place.write_text(self.here((DEPLOY / source).read_text("utf-8")), "utf-8")
         self.settings = {name: self.here(value) for name, value in COMPOSE["x-salesmart"]["environment"].items()}
 
     def here(self, text: str) -> str:
         """A text of the compose file, with what it means on this host."""
         for there, here in self._places.items():
             text = text.replace(there, here)
-        return text.replace("127.0.0.1:3000", f"127.0.0.1:{self.ports['3000']}")
+        return re.sub(r"^3000$|(?<=127\.0\.0\.1:)3000\b", self.port, text)
 
     def command(self, words: list[str]) -> list[str]:
         """A command of the compose file: its program is the one of this environment."""
-        program, *arguments = (self.ports.get(word, self.here(word)) for word in words)
+        program, *arguments = (self.here(word) for word in words)
         return [sys.executable if program == "python" else str(Path(sys.executable).with_name(program)), *arguments]
 
     @property
@@ -98,7 +93,7 @@ class Host:
                     process.wait()
 
     def _wait(self, name: str) -> None:
-        check = COMPOSE["services"][name].get("healthcheck", {}).get("test") or image_check()
+        check = COMPOSE["services"][name]["healthcheck"]["test"]
         assert check[0] == "CMD"
         deadline = time.monotonic() + _START_SECONDS
         while subprocess.run(self.command(check[1:]), env=self.environment, capture_output=True, check=False).returncode:
@@ -110,13 +105,6 @@ class Host:
         return (self.home / f"{name}.log").read_text("utf-8", errors="replace")[-4000:]
 
 
-def image_check() -> list[str]:
-    """The health check of the image."""
-    (line,) = [text for text in (DEPLOY / "Containerfile").read_text("utf-8").splitlines() if text.startswith("HEALTHCHECK")]
-    words: list[str] = yaml.safe_load(line.partition(" CMD ")[2])
-    return ["CMD", *words]
-
-
 def test_the_services_load_a_file(store: Store, mariadb: MariaDb, tmp_path: Path) -> None:
     """The services of the compose file, by their own commands and health checks, bring what lands in the store to the marts."""
     databases = [line for line in COMPOSE["configs"]["databases"]["content"].splitlines() if line.startswith("CREATE")]
@@ -124,7 +112,7 @@ def test_the_services_load_a_file(store: Store, mariadb: MariaDb, tmp_path: Path
     host = Host(tmp_path / "home", store, mariadb)
     salesmart = Installation(host.home, host.settings)
     with host.running():
-        with urllib.request.urlopen(f"http://127.0.0.1:{host.ports['3000']}/server_info", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{host.port}/server_info", timeout=10) as answer:
             assert b"dagster_webserver_version" in answer.read()
         salesmart("land", salesmart.write("till.csv", f"{HEADER}\n1,121,bread,2026-08-01,1,2.50,2,5.00\n"), "--source", "sales")
         deadline = time.monotonic() + _LOAD_SECONDS
