@@ -119,6 +119,8 @@ class _Month(click.ParamType[date]):
 DATE = _Date()
 _NARRATORS = ("salesmart_assets.runs", "salesmart_assets.alerts")
 """Who in the log tells a person at the terminal how a run goes; the others' words are for the log alone."""
+_PLATFORM = "salesmart_assets.batch.platform"
+"""Who tells what a command without runs is about to do, or waits for."""
 _source_option = click.option("--source", type=click.Choice(SOURCES), help="Only this source.")
 
 
@@ -578,7 +580,7 @@ def report(day: date | None, month: date | None, show: bool, out: Path | None) -
     from salesmart_assets.batch.platform import Platform
 
     workbook = ""
-    with Platform(Settings.load()) as platform, terminal.narrated("salesmart_assets.batch.platform"):
+    with Platform(Settings.load()) as platform, terminal.narrated(_PLATFORM):
         if day is not None:
             reporting.refuse_empty_day(platform, day)
             address = reporting.store_daily(platform, day).page if out is None else str(out.absolute())
@@ -632,7 +634,7 @@ def publish(as_json: bool) -> None:
     from salesmart_assets.publish.database import describe
 
     settings = Settings.load()
-    with Platform(settings, say=_say) as platform:
+    with Platform(settings) as platform, terminal.narrated(_PLATFORM):
         found = restore(platform, f"publish-{secrets.token_hex(4)}")
     if as_json:
         terminal.print_json({c: getattr(item, c) for c in PUBLISH_COLUMNS} for item in found.slices)
@@ -684,7 +686,7 @@ def reconcile(spans: Sequence[tuple[date, date]], ledger_only: bool, mend: bool,
     from salesmart_assets.batch import recount
     from salesmart_assets.batch.platform import Platform
 
-    with Platform(Settings.load(), say=_say) as platform:
+    with Platform(Settings.load()) as platform, terminal.narrated(_PLATFORM):
         dates = {day for span in spans for day in _batch_dates(platform, *span)}
         levels = list(recount.recount(platform, dates, read_files=not ledger_only))
         marked = recount.mark_stale(platform, levels) if mend else 0
@@ -723,7 +725,7 @@ def maintain(as_json: bool) -> None:
     from salesmart_assets.batch.platform import Platform
 
     rows = []
-    with Platform(Settings.load()) as platform, terminal.narrated("salesmart_assets.batch.platform"):
+    with Platform(Settings.load()) as platform, terminal.narrated(_PLATFORM):
         for task in upkeep.maintain(platform, f"upkeep-{secrets.token_hex(8)}"):
             rows.append({"task": task.name, "ok": task.ok, "says": task.says, "seconds": task.seconds})
             if not as_json:

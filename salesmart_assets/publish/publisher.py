@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from salesmart_assets.contracts import Table
 from salesmart_assets.errors import OutcomeUnknown, Permanent, Retryable
 from salesmart_assets.publish.database import immediate
-from salesmart_assets.publish.rows import Totals
+from salesmart_assets.publish.rows import WHOLE, Totals, slice_column
 from salesmart_assets.publish.schema import bring_up_to_date, database_table, is_up_to_date, keys_table, publication_table
 from salesmart_assets.publish.session import ConnectionLost, place, session, translated
 from salesmart_assets.publish.switch import Known, SliceLoad, Switch, prepare
