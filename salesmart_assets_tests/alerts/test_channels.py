@@ -122,7 +122,7 @@ def test_a_server_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"alert_email_to": "ann@shop.example"}, "ALERT_EMAIL_TO needs a mail server in SALESMART_ALERT_SMTP_URL"),
+        ({"alert_email_to": "ann@shop.example"}, "ALERT_EMAIL_TO cannot be used: it needs a mail server in SALESMART_ALERT_SMTP_URL"),
         ({"alert_email_to": "ann", "alert_smtp_url": "smtp://h"}, "SALESMART_ALERT_EMAIL_TO"),
         ({"alert_smtp_url": "http://ann:hidden-word@h"}, "SALESMART_ALERT_SMTP_URL"),
         ({"alert_smtp_url": "smtp://ann:hidden-word@h:port"}, "SALESMART_ALERT_SMTP_URL"),

@@ -23,7 +23,7 @@ from moto.server import ThreadedMotoServer
 from requests.exceptions import RequestException
 
 from salesmart_assets.cli import main
-from salesmart_assets_tests.conftest import _die_with_parent
+from salesmart_assets_tests.conftest import die_with_parent
 
 _START_SECONDS = 60
 
@@ -113,7 +113,7 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             env={"PATH": os.environ["PATH"], "HOME": str(log.parent), "BAO_DEV_ROOT_TOKEN_ID": environment["VAULT_TOKEN"]},
             stdout=output,
             stderr=output,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     try:
         deadline = time.monotonic() + _START_SECONDS
