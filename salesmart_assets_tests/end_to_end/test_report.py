@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -12,18 +13,28 @@ import pytest
 from salesmart_assets import cli
 from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 
+pytestmark = pytest.mark.xdist_group("reports")
+
 FIRST = f"{HEADER}\n1,121,bread,2026-08-01,1,2.50,2,5.00\n2,121,oil,2026-07-31,1,10.00,1,10.00\n"
 SECOND = f"{HEADER}\n3,121,tea,2026-08-01,1,2.50,400,1000.00\n"
 BLIND = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "BROWSER": ""}
 
 
-@pytest.fixture
-def loaded(salesmart: Installation) -> Installation:
-    """An installation with one batch, and a second file that nobody has loaded."""
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one batch, and a second file that nobody has loaded."""
+    salesmart = Installation(tmp_path_factory.mktemp("reports") / "home")
     salesmart("land", salesmart.write("a.csv", FIRST), "--source", "sales", "--date", "2026-08-01")
     salesmart("run")
     salesmart("land", salesmart.write("b.csv", SECOND), "--source", "sales", "--date", "2026-08-01")
-    return salesmart
+    return salesmart.home
+
+
+@pytest.fixture
+def loaded(prepared: Path, tmp_path: Path) -> Installation:
+    """A copy of that home, for one test."""
+    shutil.copytree(prepared, tmp_path / "home")
+    return Installation(tmp_path / "home")
 
 
 def test_report_loads_nothing(loaded: Installation) -> None:
