@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -96,11 +96,15 @@ def _customer_mart(platform: Platform, rollup: Snapshot, customers: Snapshot, mo
 
 def _manager_mart(platform: Platform, sold: Snapshot, sellers: Snapshot) -> tuple[DataFrame, management.ManagementTree]:
     """Team totals over the tree as it stood on each day of the months."""
-    days = sorted(date.fromisoformat(d) for d in sold.partitions("sales_date"))
-    tree = management.management_bridge(sellers.read(), days, names_shown(platform))
+    tree = tree_of(platform, sellers, sold.partitions("sales_date"))
     bridge = frame_of(platform.session, tree.bridge)
     rows = marts.manager_mart(platform.frame(sold), bridge, platform.frame(sellers), platform.tables["manager_mart"], platform.today())
     return rows, tree
+
+
+def tree_of(platform: Platform, sellers: Snapshot, days: Iterable[str]) -> management.ManagementTree:
+    """Who stands above whom on each of the days."""
+    return management.management_bridge(sellers.read(), sorted(date.fromisoformat(day) for day in days), names_shown(platform))
 
 
 def names_shown(platform: Platform) -> Callable[[str], str | None]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from salesmart_assets.batch.audits import NOTHING, Totals, added_up, strangers, totals
 from salesmart_assets.batch.locations import faults, locations_of
-from salesmart_assets.batch.marts import ROLLUP_OF, names_shown
+from salesmart_assets.batch.marts import ROLLUP_OF, differences, names_shown, tree_of
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts import HIDDEN
@@ -275,17 +275,33 @@ def management_is_a_tree(platform: Platform, day: date) -> Finding:
 
 def mart_reconciles_with_fact(platform: Platform, mart: str, day: date) -> Finding:
     """The mart's total of every month that the batch touches is the fact's, where no other batch has made the month stale."""
-    with platform.ledger.writer.hold(waiting=platform.say):
-        staged, facts, rows = (platform.lake.snapshot(name) for name in ("stg_sales", "fact_sales", mart))
-        stale = {month_of(item.slice) for name in (ROLLUP_OF[mart], mart) for item in platform.ledger.pending(name)}
-    mine = {month_of(d) for f in staged.files if f.value("batch_date") == day.isoformat() and (d := f.value("sales_date"))}
-    months = mine - stale
+    months, stale, facts, rows, _ = _months_of(platform, mart, day)
     sold = facts.where(lambda f: month_of(f.value("sales_date") or "") in months)
     want: Decimal = sold.scan().select(pl.col("total_cost").cast(_MONEY).sum()).collect().item()
-    have: Decimal = rows.only("sales_month", months).scan().select(pl.col("total_sales").cast(_MONEY).sum()).collect().item()
-    rest = f" {len(mine & stale)} more are about to be recomputed." if mine & stale else ""
-    sentence = f"{len(months)} months: the mart adds up to {have}, the fact to {want}.{rest}"
+    have: Decimal = rows.scan().select(pl.col("total_sales").cast(_MONEY).sum()).collect().item()
+    sentence = f"{len(months)} months: the mart adds up to {have}, the fact to {want}.{stale}"
     return Finding(want == have, sentence, {"months": sorted(months)})
+
+
+def teams_reconcile_with_fact(platform: Platform, day: date) -> Finding:
+    """Each month's direct and whole teams add up to what was sold below the managers, as the tree stood on each day."""
+    months, stale, facts, rows, sellers = _months_of(platform, "manager_mart", day)
+    days = (d for d in facts.partitions("sales_date") if month_of(d) in months)
+    wrong = differences("manager_mart", months, rows, facts, tree_of(platform, sellers, days))
+    sentence = f"{len(months)} months: direct and whole teams add up to what was sold below each manager.{stale}"
+    if wrong:
+        sentence = f"{next(iter(wrong.values()))} ({len(wrong)} of {len(months)} months)."
+    return Finding(not wrong, sentence, {"months": sorted(months), "examples": list(wrong.values())[:_EXAMPLES]})
+
+
+def _months_of(platform: Platform, mart: str, day: date) -> tuple[set[str], str, Snapshot, Snapshot, Snapshot]:
+    """The months that a batch touches and no other has made stale; of the others, in words; fact, the mart's months, and sellers."""
+    with platform.ledger.writer.hold(waiting=platform.say):
+        staged, facts, rows, sellers = (platform.lake.snapshot(name) for name in ("stg_sales", "fact_sales", mart, "dim_sales_person"))
+        stale = {month_of(item.slice) for name in (ROLLUP_OF[mart], mart) for item in platform.ledger.pending(name)}
+    mine = {month_of(d) for f in staged.files if f.value("batch_date") == day.isoformat() and (d := f.value("sales_date"))}
+    rest = f" {len(mine & stale)} more are about to be recomputed." if mine & stale else ""
+    return mine - stale, rest, facts, rows.only("sales_month", mine - stale), sellers
 
 
 def database_equals_lake(platform: Platform) -> Finding:

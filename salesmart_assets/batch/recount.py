@@ -33,7 +33,6 @@ from salesmart_assets.lake import Snapshot
 from salesmart_assets.ledger import File
 from salesmart_assets.publish.publisher import SliceLoad
 from salesmart_assets.publish.rows import WHOLE
-from salesmart_assets.transforms.management import ManagementTree, management_bridge
 
 _MONEY = pl.Decimal(28, 2)
 MEND = "salesmart reconcile --mend; salesmart run"
@@ -359,17 +358,13 @@ def _marts(state: _State) -> Level:
         for month in sorted(months - stale):
             level.compared += 1
             part = rows.only("sales_month", [month])
-            tree = _tree(state, month) if name == "manager_mart" else None
+            days = (day for day in facts.partitions("sales_date") if month_of(day) == month)
+            tree = marts.tree_of(state.platform, state.snapshots["dim_sales_person"], days) if name == "manager_mart" else None
             if name == "sales_team_mart":
                 level.totals += Totals(0, 0, part.scan().select(pl.col("total_sales").cast(_MONEY).sum()).collect().item())
             if says := marts.differences(name, [month], part, facts, tree).get(month):
                 level.differences.append(Difference("marts", f"{name} {month}", says, MEND, (name, month)))
     return level
-
-
-def _tree(state: _State, month: str) -> ManagementTree:
-    days = [date.fromisoformat(day) for day in state.snapshots["fact_sales"].partitions("sales_date") if month_of(day) == month]
-    return management_bridge(state.snapshots["dim_sales_person"].read(), sorted(days), marts.names_shown(state.platform))
 
 
 def _dimensions(state: _State) -> Level:

@@ -146,6 +146,12 @@ ALL_CHECKS = [
         for m in ("customer_mart", "sales_team_mart")
     ),
     check_of(
+        "manager_mart",
+        "reconciles_with_fact",
+        "The teams add up to what was sold below each manager, as the management tree stood on the day of each sale.",
+        lambda rules, platform, day: rules.teams_reconcile_with_fact(platform, day),
+    ),
+    check_of(
         "mart_publication",
         "every_file_read",
         "No object of the batch was passed over: one that the store refuses is tried again, and meanwhile told here.",

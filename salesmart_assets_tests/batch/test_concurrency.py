@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from salesmart_assets.batch import marts
-from salesmart_assets.batch.reconcile import mart_reconciles_with_fact
+from salesmart_assets.batch.reconcile import mart_reconciles_with_fact, teams_reconcile_with_fact
 from salesmart_assets.batch.run import Run
 from salesmart_assets.contracts.tables import MARTS
 from salesmart_assets_tests.batches import HEADER, Batches, accounted, load, load_pending, tables
@@ -73,6 +73,7 @@ def test_a_mart_between_the_steps_of_another_batch(tmp_path: Path) -> None:
             marts.build_mart(platform, mart, Run(first, uuid.uuid4().hex))
         for mart in ("customer_mart", "sales_team_mart"):
             assert mart_reconciles_with_fact(platform, mart, first).passed
+        assert teams_reconcile_with_fact(platform, first).passed
         assert sum(row["total_sales"] for row in tables(platform, ["sales_team_mart"])["sales_team_mart"]) == 10
 
 

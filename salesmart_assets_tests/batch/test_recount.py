@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +16,7 @@ import yaml
 from click.testing import CliRunner
 
 from salesmart_assets import contracts
-from salesmart_assets.batch import recount
+from salesmart_assets.batch import reconcile, recount
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.cli import cli
 from salesmart_assets.ledger.schema import ingest_file
@@ -102,7 +103,13 @@ def test_what_differs_downstream_of_staging_is_named_and_mended(batches: Batches
         ("fact_sales", MONTH, cheaper, "fact"),
         ("fact_sales", "2026-08-02", {"file_id": pl.lit(1), "source_row": pl.lit(1)}, "fact"),
     ):
+        if table == "manager_mart":
+            assert reconcile.teams_reconcile_with_fact(platform, date.fromisoformat(DAY)).passed
         spoil(platform, table, slice_, **change)
+        if table == "manager_mart":
+            said = reconcile.teams_reconcile_with_fact(platform, date.fromisoformat(DAY))
+            assert not said.passed
+            assert re.match(rf"direct_sales of {MONTH} adds up to -?\d+\.00, but the fact to \d+\.00 \(1 of 1 months\)\.", said.sentence)
         levels = list(recount.recount(platform, read_files=False))
         first = next(difference for each in levels for difference in each.differences)
         assert (first.level, first.slice.split()[-1], first.mend) == (level, slice_, recount.MEND), (table, first)
