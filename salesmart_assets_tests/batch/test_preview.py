@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from salesmart_assets.batch.platform import Platform
-from salesmart_assets.contracts import HIDDEN, preview
+from salesmart_assets.batch.preview import preview
+from salesmart_assets.contracts import HIDDEN
 from salesmart_assets.contracts.tables import MARTS
 from salesmart_assets_tests.batches import HEADER, Batches, load_pending
 
