@@ -24,6 +24,10 @@ test: $(READY) ## Run every test; ARGS="-k ledger" runs some
 	@.ci/needs
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --durations 10 --durations-min 1 $(ARGS)
 
+.PHONY: docs
+docs: $(READY) ## Build the documentation as a site, in build/site
+	@$(BIN)/zensical build --clean --strict && echo 'Open build/site/index.html.'
+
 SECONDS ?= 60
 
 .PHONY: fuzz
@@ -95,7 +99,7 @@ sbom: $(READY) ## Write dist/salesmart.cdx.json, the bill of materials of what i
 
 .PHONY: clean
 clean: ## Remove what make made; the data in .salesmart stays
-	@rm -rf .venv build dist *.egg-info .hypothesis .fuzz .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .cache build dist *.egg-info .hypothesis .fuzz .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock .ci/installer.lock .ci/install pyproject.toml

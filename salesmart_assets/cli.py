@@ -116,6 +116,11 @@ class _Month(click.ParamType[date]):
             return self.fail(f"{value!r} is no month: write it as YYYY-MM.", param, ctx)
 
 
+def _examples(*lines: str) -> str:
+    """What the help of a command ends with: command lines as they are typed, each perhaps with what it does behind a `#`."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
 DATE = _Date()
 _NARRATORS = ("salesmart_assets.runs", "salesmart_assets.alerts")
 """Who in the log tells a person at the terminal how a run goes; the others' words are for the log alone."""
@@ -137,7 +142,13 @@ def cli() -> None:
     """  # noqa: D301 (click's sign for a block that is not to be wrapped: the character, not the letters)
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart generate --out files --rows 1000                     # a small day, in a folder",
+        "salesmart generate --out s3://salesmart/landing --days 3       # three days, into the landing zone",
+        "salesmart generate --out files --size 1GB --format parquet     # a large day",
+    )
+)
 @click.option("--out", required=True, metavar="DIR_OR_S3", help="Folder, or s3://bucket/prefix, that gets SOURCE/dt=DATE/FILE.")
 @click.option("--from", "first_day", type=DATE, help="First batch date. Default: today.")
 @click.option("--days", default=1, show_default=True, type=click.IntRange(1), help="Number of batch dates.")
@@ -191,7 +202,13 @@ def generate(
     )
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart land sales.csv --source sales                        # today's batch",
+        "salesmart land sales.csv --source sales --date 2026-08-01      # the batch of a day",
+        "salesmart land till.csv --source sales --to s3://tills/drop    # another of the source's locations",
+    )
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--source", required=True, type=click.Choice(SOURCES))
 @click.option("--date", "batch_date", type=DATE, help="Batch date. Default: today, in UTC.")
@@ -208,15 +225,44 @@ def land(files: Sequence[Path], source: str, batch_date: date | None, address: s
         raise UsageError(
             "Two of the files have the same name, and one would overwrite the other: nothing was landed. Land them by themselves."
         )
-    settings = Settings.load()
-    with Platform(settings) as platform:
-        day = batch_date or platform.today()
-        if not settings.first_batch_date <= day <= platform.today():
-            raise UsageError(f"{day} is no batch date: they go from {settings.first_batch_date} to today, in UTC. Nothing was landed.")
+    with Platform(Settings.load()) as platform:
+        day = _landing_day(platform, batch_date)
         place = landing_place(platform, source, address)
         for path in files:
             key = platform.zone.put(path, source, day, bucket=place.bucket, prefix=place.prefix)
             click.echo(f"s3://{place.bucket}/{key}")
+    click.echo("Load them with `salesmart run`." if len(files) > 1 else "Load it with `salesmart run`.", err=True)
+
+
+def _landing_day(platform: Platform, asked: date | None) -> date:
+    """The batch date under which files are landed: the one that was asked for, or today."""
+    day, first = asked or platform.today(), platform.settings.first_batch_date
+    if not first <= day <= platform.today():
+        raise UsageError(f"{day} is no batch date: they go from {first} to today, in UTC. Nothing was landed.")
+    return day
+
+
+@cli.command(
+    "import",
+    epilog=_examples(
+        "salesmart import mysql+pymysql://user@db.example.com/retail      # its members, under today's date",
+        "salesmart import mysql://user@db/retail --date 2026-07-01        # under another",
+    ),
+)
+@click.argument("url", envvar="SALESMART_IMPORT_URL")
+@click.option("--date", "batch_date", type=DATE, help="Batch date of the files. Default: today, in UTC.")
+def import_members(url: str, batch_date: date | None) -> None:
+    """Land another system's MySQL tables customer, store, product and sales_team as files of the sources.
+
+    Where URL is left out it is read from the variable SALESMART_IMPORT_URL, so that no password shows in the list of processes.
+    """
+    from salesmart_assets.batch.importing import import_tables
+    from salesmart_assets.batch.platform import Platform
+
+    with Platform(Settings.load()) as platform:
+        for item in import_tables(platform, url, _landing_day(platform, batch_date)):
+            click.echo(f"{item.table}: {item.rows} rows, {item.address}")
+    click.echo("Load them with `salesmart run`.", err=True)
 
 
 @cli.group()
@@ -227,7 +273,13 @@ def sources() -> None:
 _source_argument = click.argument("source", type=click.Choice(SOURCES), metavar="SOURCE")
 
 
-@sources.command("list")
+@sources.command(
+    "list",
+    epilog=_examples(
+        "salesmart sources list",
+        "salesmart sources list --json",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, every row.")
 def sources_list(as_json: bool) -> None:
     """Every location, those of SALESMART_LANDING first, and why one can't be looked at."""
@@ -245,7 +297,13 @@ def sources_list(as_json: bool) -> None:
         terminal.print_table(rows, SOURCE_COLUMNS)
 
 
-@sources.command("add")
+@sources.command(
+    "add",
+    epilog=_examples(
+        "salesmart sources add sales s3://tills-north/drop",
+        "salesmart sources add sales s3://tills-south/drop --format csv",
+    ),
+)
 @_source_argument
 @click.argument("address", metavar="S3_ADDRESS")
 @click.option("--format", "hint", type=click.Choice(("csv", "json", "parquet")), help="Format of files whose content leaves it open.")
@@ -257,9 +315,15 @@ def sources_add(source: str, address: str, hint: str | None) -> None:
     with Platform(Settings.load()) as platform:
         place = locations.add(platform, source, address, hint)
     click.echo(f"{place.address}dt=YYYY-MM-DD/FILE is read as {source}.")
+    click.echo("Load what lies there with `salesmart run`.", err=True)
 
 
-@sources.command("disable")
+@sources.command(
+    "disable",
+    epilog=_examples(
+        "salesmart sources disable sales s3://tills-north/drop",
+    ),
+)
 @_source_argument
 @click.argument("address", metavar="S3_ADDRESS")
 def sources_disable(source: str, address: str) -> None:
@@ -267,7 +331,12 @@ def sources_disable(source: str, address: str) -> None:
     _switch(source, address, active=False)
 
 
-@sources.command("enable")
+@sources.command(
+    "enable",
+    epilog=_examples(
+        "salesmart sources enable sales s3://tills-north/drop",
+    ),
+)
 @_source_argument
 @click.argument("address", metavar="S3_ADDRESS")
 def sources_enable(source: str, address: str) -> None:
@@ -311,7 +380,14 @@ def _placed(platform: Platform, name: str) -> tuple[str, str]:
     return platform.zone.bucket, name
 
 
-@landing.command("ls")
+@landing.command(
+    "ls",
+    epilog=_examples(
+        "salesmart landing ls                                           # everything",
+        "salesmart landing ls landing/sales/dt=2026-08-01               # one day of a source",
+        "salesmart landing ls s3://tills-north/drop --json              # another location",
+    ),
+)
 @click.argument("prefix", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def landing_ls(prefix: str | None, as_json: bool) -> None:
@@ -352,7 +428,12 @@ def _own_keys(platform: Platform, names: Sequence[str]) -> list[tuple[str, str]]
     return found
 
 
-@landing.command("get")
+@landing.command(
+    "get",
+    epilog=_examples(
+        "salesmart landing get landing/sales/dt=2026-08-01/sales.csv --out sales.csv",
+    ),
+)
 @click.argument("key")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: standard output.")
 def landing_get(key: str, out: Path | None) -> None:
@@ -384,7 +465,12 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
-@landing.command("rm")
+@landing.command(
+    "rm",
+    epilog=_examples(
+        "salesmart landing rm landing/sales/dt=2026-08-01/sales.csv",
+    ),
+)
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 def landing_rm(keys: Sequence[str]) -> None:
     """Delete objects. What was loaded from them stays loaded."""
@@ -396,7 +482,13 @@ def landing_rm(keys: Sequence[str]) -> None:
             click.echo(f"deleted s3://{bucket}/{key}")
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart run                                                  # load what is pending",
+        "salesmart run --date 2026-08-01                                # rebuild a day from its files",
+        "salesmart run --date 2026-07 --date 2026-08                    # rebuild two months",
+    )
+)
 @click.option(
     "--date",
     "spans",
@@ -454,7 +546,12 @@ def _batch_dates(platform: Platform, first: date, last: date) -> Sequence[date]:
     return [first]
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart status",
+        "salesmart status --json",
+    )
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, every row.")
 def status(as_json: bool) -> None:
     """The ledger: every file ever seen and what became of it, newest first."""
@@ -493,7 +590,13 @@ def _short(file: File, column: str, names: Mapping[int, str]) -> object:
     return names[file.file_id] if file.replay_of is None else f"mended rows of {names[file.replay_of]}"
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart rejects                                              # every rejected row",
+        "salesmart rejects --source sales --date 2026-08-01             # those of one day",
+        "salesmart rejects --replayed --json                            # also those that were mended since",
+    )
+)
 @_source_option
 @click.option("--date", "batch_date", type=DATE, help="Only this batch date.")
 @click.option("--replayed", is_flag=True, help="Also rows that were mended and replayed since.")
@@ -511,11 +614,19 @@ def rejects(source: str | None, batch_date: date | None, replayed: bool, whole: 
         terminal.print_json(rows)
     elif rows:
         terminal.print_table(rows, REJECT_COLUMNS, most=40 if terminal.out.is_terminal else None)
+        if any(row["source_row"] is not None for row in rows):
+            terminal.err.print("Mend rows: `salesmart replay --source SOURCE --out FILE` writes them to a file.")
     else:
-        terminal.err.print("Nothing was rejected.")
+        terminal.err.print("Nothing was rejected. `salesmart status` tells what became of each file.")
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart replay --source sales --out mend.csv                 # write them out, to be mended",
+        "salesmart replay mend.csv                                      # give them back",
+        "salesmart run                                                  # load them",
+    )
+)
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write rejected rows to this CSV file, to be mended."
@@ -552,10 +663,11 @@ def replay(file: Path | None, out: Path | None, source: str | None, batch_date: 
 
 
 @cli.command(
-    epilog="""\b
-    salesmart report --month 2026-08 --open               the month, in the browser
-    salesmart report --month 2026-08 --out august.xlsx    only its Excel workbook
-    salesmart report --date 2026-08-01                    the day"""
+    epilog=_examples(
+        "salesmart report --month 2026-08 --open                        # the month, in the browser",
+        "salesmart report --month 2026-08 --out august.xlsx             # only its Excel workbook",
+        "salesmart report --date 2026-08-01                             # the day",
+    )
 )
 @click.option("--date", "day", type=DATE, help="The daily report of this batch date.")
 @click.option("--month", type=_Month(), metavar="MONTH", help="The monthly report of a month such as 2026-08, with its Excel workbook.")
@@ -621,7 +733,12 @@ def _open(address: str) -> None:
         click.echo("There is no browser here: open the address above where there is one.", err=True)
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart publish                                              # a database that is new, restored or changed by hand",
+        "salesmart publish --json",
+    )
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array: every slice, and how many of its rows had to be put right.")
 def publish(as_json: bool) -> None:
     """Compare the database with the lake, row by row, and put right what differs; readers see all of it at once.
@@ -649,7 +766,12 @@ def publish(as_json: bool) -> None:
         sys.exit(1)
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        'salesmart query "select * from sales_team_mart order by total_sales desc limit 10"',
+        'salesmart query "select count(*) as lines from fact_sales" --format json',
+    )
+)
 @click.argument("sql")
 @click.option("--format", "kind", type=click.Choice(("table", "csv", "json")), default="table", show_default=True)
 def query(sql: str, kind: str) -> None:
@@ -668,7 +790,13 @@ def query(sql: str, kind: str) -> None:
         terminal.print_table(rows, columns, most=200 if terminal.out.is_terminal else None)
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart reconcile                                            # everything",
+        "salesmart reconcile --date 2026-08 --ledger-only               # a month, without reading its files again",
+        "salesmart reconcile --date 2026-08-01 --mend                   # mark what differs; `salesmart run` mends it",
+    )
+)
 @click.option(
     "--date",
     "spans",
@@ -716,7 +844,11 @@ def reconcile(spans: Sequence[tuple[date, date]], ledger_only: bool, mend: bool,
         sys.exit(1)
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart maintain",
+    )
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of the tasks.")
 def maintain(as_json: bool) -> None:
     """Upkeep: join small files, sum up logs, remove what no version within the retention shows, and old reports. No table changes."""
@@ -736,7 +868,12 @@ def maintain(as_json: bool) -> None:
         sys.exit(1)
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart doctor",
+        "salesmart doctor --json",
+    )
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON array of the parts.")
 def doctor(as_json: bool) -> None:
     """Every setting (secrets masked) and whether each part answers. Exit 2 if one does not."""
@@ -776,7 +913,12 @@ class _Setting(click.ParamType[str]):
 _setting_argument = click.argument("setting", type=_Setting(), metavar="NAME")
 
 
-@secrets_.command("init")
+@secrets_.command(
+    "init",
+    epilog=_examples(
+        "salesmart secrets init",
+    ),
+)
 def secrets_init() -> None:
     """Make a key and a file for encrypted settings; what is there already stays."""
     given = Settings.given(may_lack_file=True)
@@ -787,7 +929,13 @@ def secrets_init() -> None:
         click.echo("Keep a copy of the key where your backups are: without it nothing can be decrypted.", err=True)
 
 
-@secrets_.command("encrypt", context_settings={"allow_extra_args": True})
+@secrets_.command(
+    "encrypt",
+    epilog=_examples(
+        "salesmart secrets encrypt SALESMART_DATABASE_URL               # the value is asked for",
+    ),
+    context_settings={"allow_extra_args": True},
+)
 @_setting_argument
 @click.pass_context
 def secrets_encrypt(context: click.Context, setting: str) -> None:
@@ -809,7 +957,12 @@ def _typed(what: str) -> str:
     return sys.stdin.read().removesuffix("\n").removesuffix("\r")
 
 
-@secrets_.command("decrypt")
+@secrets_.command(
+    "decrypt",
+    epilog=_examples(
+        "salesmart secrets decrypt SALESMART_DATABASE_URL",
+    ),
+)
 @_setting_argument
 def secrets_decrypt(setting: str) -> None:
     """Print a setting's value in the clear."""
@@ -819,7 +972,12 @@ def secrets_decrypt(setting: str) -> None:
     click.echo(given.open(setting))
 
 
-@secrets_.command("rotate")
+@secrets_.command(
+    "rotate",
+    epilog=_examples(
+        "salesmart secrets rotate",
+    ),
+)
 def secrets_rotate() -> None:
     """Encrypt all values of the file with a new key; a new passphrase is asked for, or read from standard input."""
     given = Settings.given()
@@ -829,7 +987,12 @@ def secrets_rotate() -> None:
     click.echo("Bring it to every machine that reads this file, together with the file.", err=True)
 
 
-@secrets_.command("check")
+@secrets_.command(
+    "check",
+    epilog=_examples(
+        "salesmart secrets check",
+    ),
+)
 def secrets_check() -> None:
     """Which settings are encrypted or in a vault, and whether each can be had. Exit 2 if one can't."""
     from salesmart_assets import terminal
@@ -851,9 +1014,10 @@ def secrets_check() -> None:
 
 
 @cli.command(
-    epilog="""\b
-    salesmart logs --level error --since 1d                    what went wrong since yesterday
-    salesmart logs --date 2026-08-01 --format csv > log.csv    a batch's lines, for a spreadsheet"""
+    epilog=_examples(
+        "salesmart logs --level error --since 1d                        # what went wrong since yesterday",
+        "salesmart logs --date 2026-08-01 --format csv > log.csv        # a batch's lines, for a spreadsheet",
+    )
 )
 @click.option("--level", type=click.Choice(("info", "warning", "error")), default="info", show_default=True, help="This level, and worse.")
 @click.option("--since", type=_Since(), metavar="WHEN", help="From then on: 30m, 2h or 1d ago, or a date in UTC.")
@@ -882,7 +1046,12 @@ def alerts() -> None:
     """Messages to people: by e-mail, to Slack, to any webhook. SALESMART_ALERT_… says to whom."""
 
 
-@alerts.command("test")
+@alerts.command(
+    "test",
+    epilog=_examples(
+        "salesmart alerts test",
+    ),
+)
 def alerts_test() -> None:
     """Send a test message to each channel that is set, and say how it went. Exit 2 if one did not arrive."""
     from salesmart_assets import terminal
@@ -900,7 +1069,12 @@ def alerts_test() -> None:
         sys.exit(2)
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart dev",
+        "salesmart dev --read-only                                      # for analysts: nothing can be changed",
+    )
+)
 @click.option("--read-only", is_flag=True, help="The UI changes nothing: for analysts.")
 def dev(read_only: bool) -> None:
     """Dagster's UI with the daemon, the local S3 endpoint and the sensor on; Ctrl-C ends all."""
@@ -909,7 +1083,11 @@ def dev(read_only: bool) -> None:
     sys.exit(serve(Settings.load(), read_only=read_only))
 
 
-@cli.command()
+@cli.command(
+    epilog=_examples(
+        "salesmart demo",
+    )
+)
 def demo() -> None:
     """Three days of data with known faults, from files to marts; run again, the next three days."""
     from salesmart_assets import terminal
@@ -938,6 +1116,9 @@ def main() -> None:
     """Entry point: one clear sentence and exit code 2 for what the caller can mend, 1 for a batch that failed."""
     try:
         code = cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
     except click.UsageError as error:
         name = error.ctx.command_path if error.ctx else "salesmart"
         click.echo(f"{name}: {error.format_message().rstrip('.')}. `{name} --help` says how it is used.", err=True)

@@ -138,7 +138,7 @@ def write_out(platform: Platform, out: Path, rows: Sequence[Mapping[str, Any]]) 
     """
     sources = sorted({str(row["source"]) for row in rows})
     if not rows:
-        raise UsageError("No such row is rejected: there is nothing to mend.")
+        raise UsageError("No such row is rejected, so there is nothing to mend: `salesmart rejects` lists those that are.")
     if len(sources) > 1:
         raise UsageError(f"There are rejected rows of {', '.join(sources)}: name one with --source, for each has columns of its own.")
     contract = platform.contracts[sources[0]]

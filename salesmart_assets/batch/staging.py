@@ -263,7 +263,7 @@ def _commit_group(
             changed: list[NewFile | DataFile] = [*add, *remove]
             days = {d for f in changed if (d := f.value("sales_date")) is not None}
             touched["fact_sales"] = touched.get("fact_sales", set()) | days
-        elif add or remove or (platform.contracts[source].delivery == "snapshot" and (group or retract)):
+        elif source in _DIMENSION_OF and (add or remove or (platform.contracts[source].delivery == "snapshot" and (group or retract))):
             # A snapshot says something by being there, even without a row: who is absent has left.
             touched[_DIMENSION_OF[source]] = {"all"}
         platform.ledger.touch(touched, run.batch_date)

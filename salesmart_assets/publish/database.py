@@ -33,8 +33,8 @@ _TLS_OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_key_password", "ssl_check_
 _BEGIN = "sqlite_begin"
 
 
-def open_database(url: str) -> sa.Engine:
-    """An engine for the database at `url`, which is created if it is not there and the user may create it.
+def open_database(url: str, *, create: bool = True) -> sa.Engine:
+    """An engine for the database at `url`, which is created if it is not there and the user may create it, unless not `create`.
 
     Takes `sqlite:///FILE`, `mysql+pymysql://…`, and `mysql://…` or `mariadb://…`, which mean the same driver. A MySQL server on
     another host is spoken to over TLS, and must show a certificate that the system's authorities vouch for, or those in the
@@ -45,7 +45,7 @@ def open_database(url: str) -> sa.Engine:
     refuses the credentials, or does not have the database and does not let the user create it.
     """
     parsed = _parse(url)
-    return _open_sqlite(parsed) if parsed.drivername in _SQLITE_DRIVERS else _open_mysql(parsed)
+    return _open_sqlite(parsed) if parsed.drivername in _SQLITE_DRIVERS else _open_mysql(parsed, create=create)
 
 
 def describe(url: str) -> str:
@@ -190,13 +190,13 @@ def tend(engine: sa.Engine) -> str:
     return "the file is sound, its statistics and its log are in order."
 
 
-def _open_mysql(url: sa.URL) -> sa.Engine:
+def _open_mysql(url: sa.URL, *, create: bool) -> sa.Engine:
     settings = {"local_infile": True, "sql_mode": _SQL_MODE}
     engine = _mysql_engine(url, {name: value for name, value in settings.items() if name not in url.query})
     try:
         _ask(engine)
     except sa.exc.DBAPIError as error:
-        if _code(error) != _UNKNOWN_DATABASE:
+        if not create or _code(error) != _UNKNOWN_DATABASE:
             raise _unreachable(url, error) from None
         _create_database(url)
         try:
@@ -285,7 +285,7 @@ def _unreachable(url: sa.URL, error: sa.exc.DBAPIError) -> SalesmartError:
     code, place = _code(error), _place(url)
     if code in (_ACCESS_DENIED, _DENIED_WITHOUT_PASSWORD):
         return Unreachable(f"The database server {place} refuses user {url.username}: check the user and the password in the database URL.")
-    if code == _DENIED_FOR_DATABASE:
+    if code in (_DENIED_FOR_DATABASE, _UNKNOWN_DATABASE):
         return Unreachable(
             f"User {url.username} may not use the database {url.database} on {place}, or it does not exist: let an administrator "
             "create it and grant the user all rights on it."

@@ -12,7 +12,7 @@ from dagster import DagsterInstance
 from salesmart_assets.assets import ALL_ASSETS
 from salesmart_assets.logs import COLUMNS, Reading, read
 from salesmart_assets_tests.end_to_end.conftest import Installation
-from salesmart_assets_tests.end_to_end.worked_example import followed
+from salesmart_assets_tests.end_to_end.pages import followed_in_processes
 from salesmart_assets_tests.receivers import mail_server, web_server
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "alerts-and-logs.md").read_text("utf-8")
@@ -23,7 +23,7 @@ def test_a_broken_file_is_told_by_mail_and_the_log_has_it_all(tmp_path: Path) ->
     home = tmp_path / ".salesmart"
     with mail_server(tmp_path / "mail") as mail:
         settings = {"SALESMART_ALERT_EMAIL_TO": "ann@shop.example", "SALESMART_ALERT_SMTP_URL": mail.address}
-        assert followed(PAGE, tmp_path, SSL_CERT_FILE=str(mail.authority), **settings) == PAGE
+        assert followed_in_processes(PAGE, tmp_path, SSL_CERT_FILE=str(mail.authority), **settings) == PAGE
     shown = re.findall(r"^```mail\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     test, *told = mail.arrived
     assert test["Subject"] == "[salesmart] Test of the alerts"

@@ -35,6 +35,7 @@ from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
             "127.0.0.1:9",
         ),
         (("run",), {"SALESMART_DATABASE_URL": "mysql+pymysql://user:hidden-word@127.0.0.1:9/marts"}, "127.0.0.1"),
+        (("import", "mysql+pymysql://user:hidden-word@127.0.0.1:9/theirs"), {}, "127.0.0.1"),
         (("generate", "--out", "somewhere", "--size", "much"), {}, "much"),
         (("generate", "--out", "/proc/none", "--rows", "10"), {}, "/proc/none"),
         (("status",), {"SALESMART_HOME": "/proc/none"}, "/proc/none"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from salesmart_assets_tests.end_to_end.worked_example import DOCUMENT, followed, with_checks
+from salesmart_assets_tests.end_to_end.pages import followed
+from salesmart_assets_tests.end_to_end.worked_example import DOCUMENT, with_checks
 
 TEXT = DOCUMENT.read_text("utf-8")
 ANEW = "run: python -m salesmart_assets_tests.end_to_end.worked_example"

@@ -1,47 +1,23 @@
 """What docs/warehouse.md prints and lists.
 
 `python -m salesmart_assets_tests.end_to_end.worked_example` writes it anew, with `--checks` only the list of checks.
-A block of the kind `text` is what the commands of the block before it print. Where it begins with `…`, it is the end of that.
-Belongs here: how the page's commands are run. Does not belong here: what the figures must be (`test_worked_example.py`).
+Belongs here: which parts of the page are made. Does not belong here: how commands are run (`pages`), and what the figures must be
+(`test_worked_example.py`).
 """
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from salesmart_assets.checks import ALL_CHECKS
 from salesmart_assets.definitions import defs
+from salesmart_assets_tests.end_to_end.pages import followed
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "warehouse.md"
-LEFT_OUT = "…"
 _CONSEQUENCE = {True: "the run stops", False: "the run goes on"}
-_BLOCK = re.compile(r"^```sh\n(?P<commands>.*?)^```\n(?:\n^```text\n(?P<printed>.*?)^```\n)?", re.DOTALL | re.MULTILINE)
-
-
-def followed(text: str, folder: Path, **settings: str) -> str:
-    """The page as it is when all of its commands, in order, were run in an empty folder; `settings` are variables of the environment."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SALESMART_", "DAGSTER_"))}
-    environment = {**kept, **settings, "NO_COLOR": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-    def run(block: re.Match[str]) -> str:
-        commands, shown = block["commands"], block["printed"]
-        done = subprocess.run(
-            ["bash", "-e", "-c", commands], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
-        if shown is None:
-            return block[0]
-        printed = done.stdout
-        if shown.startswith(LEFT_OUT):
-            printed = "".join([f"{LEFT_OUT}\n", *printed.splitlines(keepends=True)[-(len(shown.splitlines()) - 1) :]])
-        return f"```sh\n{commands}```\n\n```text\n{printed}```\n"
-
-    return _BLOCK.sub(run, text)
 
 
 def with_checks(text: str) -> str:

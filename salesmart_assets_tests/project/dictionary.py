@@ -46,11 +46,7 @@ def document() -> str:
             parts.append(f"### {table.name}\n\n{told[table.name]}\n")
             facts = [f"Key: {_names(table.key)}.", f"Partitioned by: {_names(table.partition_by) or 'nothing'}."]
             facts += ["In the database, too."] if table.name in (*DIMENSIONS, *MARTS) else []
-            facts += (
-                [f"Contract: [{source}.yaml](../salesmart_assets/contracts/{source}.yaml): {contracts[source].description}"]
-                if source
-                else []
-            )
+            facts += [f"Contract: `{source}.yaml`: {contracts[source].description}"] if source else []
             parts.append(" ".join(facts) + "\n")
             parts.append("\n".join(_columns(table, made.get(table.name, {}))) + "\n")
     return "\n".join(parts)

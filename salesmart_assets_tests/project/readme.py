@@ -1,7 +1,9 @@
-"""The parts of README.md that are made from the code; `python -m salesmart_assets_tests.project.readme` writes them anew.
+"""The parts of README.md and of docs/reference that are made from the code.
+
+`python -m salesmart_assets_tests.project.readme` writes them anew.
 
 A part stands between `<!-- NAME -->` and `<!-- /NAME -->`. Belongs here: how each part is made. Does not belong here:
-what the README must keep to (`test_readme.py`).
+what the pages must keep to (`test_readme.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 from pydantic import BaseModel, SecretStr
 
 from salesmart_assets.cli import cli
@@ -18,6 +21,7 @@ from salesmart_assets.definitions import defs
 from salesmart_assets.settings import PREFIX, Settings
 
 README = Path(__file__).parent.parent.parent / "README.md"
+REFERENCE = README.parent / "docs" / "reference"
 
 
 def settings() -> str:
@@ -57,6 +61,12 @@ def leaves(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[tuple[st
             yield from leaves(command, (*path, name))
         else:
             yield (*path, name), command
+
+
+def understood(command: click.Command, arguments: list[str]) -> click.Context:
+    """The arguments as the command reads them, without running it. Raises `click.UsageError` for those that it does not take."""
+    # Below the program, as when it is run: a command keeps the help option of the first context it is given.
+    return command.make_context(command.name, arguments, parent=click.Context(cli, **cli.context_settings))
 
 
 def _option(option: click.Option) -> str:
@@ -99,7 +109,22 @@ def assets() -> str:
     return _table(("group", "asset", "what it is"), rows)
 
 
-PARTS = {"assets": assets, "columns": columns, "commands": commands, "settings": settings}
+def helps() -> str:
+    """What `--help` says of every command."""
+    parts = []
+    for path, _ in leaves(cli, ("salesmart",)):
+        said = CliRunner().invoke(cli, [*path[1:], "--help"], prog_name="salesmart", terminal_width=110).output
+        parts.append(f"## {' '.join(path)}\n\n```text\n{said.strip()}\n```\n")
+    return "\n".join(parts)
+
+
+_PARTS = {"assets": assets, "columns": columns, "commands": commands, "helps": helps, "settings": settings}
+PAGES = {
+    README: ("assets", "columns", "commands", "settings"),
+    REFERENCE / "command-line.md": ("helps",),
+    REFERENCE / "settings.md": ("settings",),
+}
+"""The pages with parts that are made."""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -107,16 +132,18 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def with_parts(text: str) -> str:
-    """The text with each of its parts made anew. Raises `LookupError` if one is not marked in it."""
-    for name, make in PARTS.items():
+def with_parts(page: Path) -> str:
+    """The text of a page with each of its parts made anew. Raises `LookupError` if one is not marked in it."""
+    text = page.read_text("utf-8")
+    for name in PAGES[page]:
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         if text.count(begin) != 1 or text.count(end) != 1:
-            raise LookupError(f"README.md needs one part that begins with {begin.strip()} and ends with {end}.")
+            raise LookupError(f"{page.name} needs one part that begins with {begin.strip()} and ends with {end}.")
         before, _, rest = text.partition(begin)
-        text = f"{before}{begin}{make()}\n{end}{rest.partition(end)[2]}"
+        text = f"{before}{begin}{_PARTS[name]()}\n{end}{rest.partition(end)[2]}"
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(with_parts(README.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(with_parts(page), "utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from salesmart_assets_tests.end_to_end.worked_example import followed
+from salesmart_assets_tests.end_to_end.pages import followed_in_processes
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "secrets.md"
 TEXT = DOCUMENT.read_text("utf-8")
@@ -18,7 +18,7 @@ def test_the_page_prints_what_it_shows(tmp_path: Path, monkeypatch: pytest.Monke
     project = tmp_path / "person" / "project"
     project.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(tmp_path / "person"))
-    assert followed(TEXT, project) == TEXT
+    assert followed_in_processes(TEXT, project) == TEXT
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)\s]+)\)", TEXT))
