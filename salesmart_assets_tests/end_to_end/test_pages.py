@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pysail.spark import SparkConnectServer
 
+from salesmart_assets.resources import spark
 from salesmart_assets_tests.conftest import MariaDb
 from salesmart_assets_tests.end_to_end.pages import ROOT, followed
 
@@ -45,7 +46,9 @@ def spark_server() -> Iterator[str]:
     server.start(background=True)
     address = server.listening_address
     assert address is not None
-    yield f"sc://{address[0]}:{address[1]}"
+    setting = f"sc://{address[0]}:{address[1]}"
+    yield setting
+    spark._engines.pop(setting).stop()
     server.stop()
 
 
