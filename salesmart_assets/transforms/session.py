@@ -86,6 +86,8 @@ class Engine:
     @classmethod
     def _sail(cls) -> Engine:
         os.environ.setdefault("RUST_LOG", "error")
+        # Left to itself it ends a session that nobody used for five minutes, and reading the files of a large batch takes longer.
+        os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(7 * 86_400))
         from pysail.spark import SparkConnectServer
 
         server = SparkConnectServer("127.0.0.1", 0)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pyarrow as pa
 import pytest
+from pyspark.errors.exceptions.connect import IllegalArgumentException
 from pyspark.sql import functions as F
 
 from salesmart_assets.errors import Unreachable, UsageError
@@ -41,6 +43,20 @@ def test_an_engine_of_somebody_else_is_left_running(sail_engine: Engine) -> None
     other.stop()
     other.stop()
     assert sail_engine.session().range(3).count() == 3
+
+
+def test_a_session_outlives_long_steps_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that is not used for minutes, while large files are read, is still there: Sail is told to keep it for a week."""
+    with Engine.start("sail"):
+        assert int(os.environ["SAIL_SPARK__SESSION_TIMEOUT_SECS"]) == 7 * 24 * 60 * 60
+    # That this is the name Sail goes by is seen where it says a second.
+    monkeypatch.setenv("SAIL_SPARK__SESSION_TIMEOUT_SECS", "1")
+    with Engine.start("sail") as engine:
+        session = engine.session()
+        assert session.range(1).count() == 1
+        time.sleep(3)
+        with pytest.raises(IllegalArgumentException, match="is not running"):
+            session.range(1).count()
 
 
 def test_two_engines_live_in_one_process() -> None:
