@@ -22,6 +22,7 @@ dev: $(READY) ## Start it: Dagster's UI, the sensor, and a local S3 endpoint
 .PHONY: test
 test: $(READY) ## Run every test; ARGS="-k ledger" runs some
 	@.ci/needs
+	@.ci/jars
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --durations 10 --durations-min 1 $(ARGS)
 
 .PHONY: docs
@@ -80,6 +81,10 @@ bench-warehouse: $(READY) ## Measure dimensions and the fact, day by day and bes
 bench-publish: $(READY) ## Measure publication to MariaDB beside pandas, SQLAlchemy and Spark; ARGS="--rows 100000" takes fewer rows
 	@$(BIN)/python -m benchmarks.publish $(ARGS)
 
+.PHONY: jars
+jars: ## Fetch the jars by which Apache Spark reads a lake on S3 into .jars, by Maven
+	@.ci/jars
+
 .PHONY: lock
 lock: $(READY) ## Bring requirements.lock in step with pyproject.toml; UPGRADE=1 takes the newest
 	@$(COMPILE) --extra deploy --group dev pyproject.toml --output-file requirements.lock
@@ -99,7 +104,7 @@ sbom: $(READY) ## Write dist/salesmart.cdx.json, the bill of materials of what i
 
 .PHONY: clean
 clean: ## Remove what make made; the data in .salesmart stays
-	@rm -rf .venv .cache build dist *.egg-info .hypothesis .fuzz .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .cache .jars build dist *.egg-info .hypothesis .fuzz .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock .ci/installer.lock .ci/install pyproject.toml

@@ -147,6 +147,9 @@ class Settings(BaseSettings):
         description="Engine: sail, local[*], spark://host:7077 or sc://host:15002.",
         pattern=r"^(sail|local(\[[^\]]+\])?|spark://.+|sc://.+)$",
     )
+    spark_jars: Path | None = Field(
+        None, description="Folder of jars that Apache Spark gets, as `make jars` fills it: a lake on S3 needs those of hadoop-aws."
+    )
     contracts: Path | None = Field(None, description="Folder with contracts that override the packaged ones, SOURCE.yaml each.")
     archive: Literal["auto", "always", "never"] = Field(
         "auto", description="Move finished objects to processed/ or error/. auto: where the store lets it be done without loss."

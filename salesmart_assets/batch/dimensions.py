@@ -64,11 +64,9 @@ def build_dimension(platform: Platform, name: str, run: Run) -> Report:
         if update is not None and update.says_nothing:
             platform.ledger.clear(todo)
             return _unchanged(old)
-        folder = platform.lake.fresh()
         scope = _Scope.of(platform, update, contract)
         before = platform.frame(old)
-        engine.write(_built(platform, before, staged, table, contract, update, scope, complete), table, platform.lake.uri(name), folder)
-        new = platform.lake.written(name, folder)
+        new = platform.write(_built(platform, before, staged, table, contract, update, scope, complete), name)
         fresh = engine.no_rows(platform.session, table)
         if new:
             paths = [f"{platform.lake.uri(name)}/{f.path}" for f in new]
@@ -81,7 +79,7 @@ def build_dimension(platform: Platform, name: str, run: Run) -> Report:
         if update is not None and update.members is not None:
             facts["members_delivered"] = update.members.num_rows
         if touched is None:
-            platform.lake.discard(name, folder)
+            platform.lake.discard(name, new)
             platform.ledger.clear(todo)
             return Report(rows=old.rows, bytes=old.size, version=old.version, facts=facts)
         touched["publication"] = {f"{name}/{WHOLE}"}

@@ -14,7 +14,7 @@ from salesmart_assets.batch.run import Report, Run
 from salesmart_assets.batch.warehouse import build_rollup, month_of, next_month
 from salesmart_assets.errors import AuditFailed
 from salesmart_assets.faultpoints import reach
-from salesmart_assets.lake import NewFile, Snapshot, engine
+from salesmart_assets.lake import NewFile, Snapshot
 from salesmart_assets.reports.page import masked
 from salesmart_assets.security.coupon_key import coupon_key
 from salesmart_assets.transforms import management, marts
@@ -57,7 +57,7 @@ def build_mart(platform: Platform, name: str, run: Run) -> Report:
                 rows, tree = _manager_mart(platform, sold, sellers)
             else:
                 rows = _customer_mart(platform, rollup, customers, months)
-            new = _write(platform, name, rows)
+            new = platform.write(rows, name)
         _audit(name, months, platform.lake.uncommitted(name, new), facts, tree)
         touched = {"publication": {f"{name}/{month}" for month in months}}
         platform.ledger.touch(touched, run.batch_date)
@@ -111,12 +111,6 @@ def names_shown(platform: Platform) -> Callable[[str], str | None]:
     """What of a seller's full name people see in passing: initials, where the contract calls a part of it personal data."""
     columns = platform.contracts["sales_team"].columns
     return masked if any(columns[name].pii for name in ("first_name", "last_name")) else str
-
-
-def _write(platform: Platform, name: str, rows: DataFrame) -> list[NewFile]:
-    folder = platform.lake.fresh()
-    engine.write(rows, platform.tables[name], platform.lake.uri(name), folder)
-    return platform.lake.written(name, folder)
 
 
 def _months_of_batch(platform: Platform, run: Run) -> set[str]:

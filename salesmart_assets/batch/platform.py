@@ -26,7 +26,7 @@ from salesmart_assets.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from salesmart_assets.lake import Lake, Snapshot
+    from salesmart_assets.lake import Lake, NewFile, Snapshot
     from salesmart_assets.landing.zone import LandingZone
     from salesmart_assets.local.endpoint import LocalEndpoint
     from salesmart_assets.publish.publisher import Publisher
@@ -143,11 +143,30 @@ class Platform:
         """Whether the engine has a Delta reader of its own: Sail and Spark Connect servers do, a plain Apache Spark does not."""
         return self.settings.spark == "sail" or self.settings.spark.startswith("sc://")
 
+    @property
+    def on_cluster(self) -> bool:
+        """Whether the engine's machines read landed files and write the lake's: those of a cluster do, where both are on S3."""
+        settings = self.settings
+        on_s3 = settings.lake_uri.startswith("s3://") and not settings.uses_local_s3
+        return on_s3 and settings.spark.startswith(("spark://", "sc://"))
+
     def frame(self, snapshot: Snapshot) -> DataFrame:
         """The rows of a snapshot in the engine."""
         from salesmart_assets.lake import engine
 
         return engine.read(self.session, snapshot, reads_delta=self.reads_delta)
+
+    def write(self, rows: DataFrame, name: str) -> list[NewFile]:
+        """Write rows to files of a table that nobody sees before they are committed."""
+        from salesmart_assets.lake import engine
+
+        if self.on_cluster:
+            from salesmart_assets.batch.cluster import write_on_cluster
+
+            return write_on_cluster(self, rows, name)
+        folder = self.lake.fresh()
+        engine.write(rows, self.tables[name], self.lake.uri(name), folder)
+        return self.lake.written(name, folder)
 
     def today(self) -> date:
         """Today, in UTC."""
@@ -176,12 +195,14 @@ def start_engine(settings: Settings) -> Engine:
 
     Sail takes its S3 settings from the environment only, where it looks when it first reads.
     """
-    from salesmart_assets.lake.storage import s3_environment
-    from salesmart_assets.transforms.session import Engine
+    from salesmart_assets.lake.storage import hadoop_settings, s3_environment
+    from salesmart_assets.transforms.session import Engine, jars_of
 
+    config = jars_of(settings.spark_jars) if settings.spark_jars else {}
     if settings.lake_uri.startswith("s3://"):
         os.environ |= s3_environment(settings)
-    return Engine.start(settings.spark)
+        config |= hadoop_settings(settings)
+    return Engine.start(settings.spark, config)
 
 
 def local_endpoint(settings: Settings) -> LocalEndpoint:

@@ -21,10 +21,10 @@ import polars as pl
 
 from salesmart_assets.batch import marts
 from salesmart_assets.batch.audits import NOTHING, Totals, added_up
+from salesmart_assets.batch.fetching import fetch
 from salesmart_assets.batch.locations import Locations, locations_of
 from salesmart_assets.batch.parsing import reader_of
 from salesmart_assets.batch.platform import SCRATCH, Platform
-from salesmart_assets.batch.staging import fetch
 from salesmart_assets.batch.warehouse import month_of
 from salesmart_assets.contracts import SOURCES
 from salesmart_assets.contracts.tables import DIMENSIONS, MARTS, REJECTED_ROWS, ROLLUPS, SOURCE_OF, staging_name
@@ -168,7 +168,7 @@ def _files(state: _State) -> Level:
 
 def _read_again(state: _State, file: File, folder: Path) -> tuple[Totals | None, str]:
     """The totals of a file's clean rows, None where it can't be had; and what is not as the ledger noted it."""
-    item = fetch(state.platform, file, folder)
+    item = fetch(state.platform.zone, file, folder)
     try:
         if item.fault is not None:
             return None, f"it can't be read: {item.fault}"

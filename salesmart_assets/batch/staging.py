@@ -10,9 +10,10 @@ import json
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from salesmart_assets.batch.fetching import Fetched, fetch
 from salesmart_assets.batch.locations import Locations, locations_of
 from salesmart_assets.batch.parsing import Origin, Parsed, parse
 from salesmart_assets.batch.platform import SCRATCH, Platform
@@ -23,23 +24,15 @@ from salesmart_assets.faultpoints import reach
 from salesmart_assets.lake import Commit, DataFile, NewFile
 from salesmart_assets.lake.committer import retrying
 from salesmart_assets.lake.files import from_json
-from salesmart_assets.landing.faults import BucketFault, ObjectChanged, ObjectDenied, ObjectGone, StoreFault
+from salesmart_assets.landing.faults import StoreFault
 from salesmart_assets.ledger import File, FileResult
 from salesmart_assets.logs import carried
 
 _GROUP = 16
 """Files that are fetched, parsed and committed together; bounds the disk that a large batch needs in passing."""
+_SPREAD = 512
+"""Those of a cluster, of which each machine holds a file for each core: so many keep all cores of a large one busy."""
 _DIMENSION_OF = {source: name for name, source in SOURCE_OF.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A file's bytes on disk. Without a hash there are none: `fault` says why not now; where it is None, they are gone for good."""
-
-    file: File
-    path: Path
-    content_hash: str | None
-    fault: Exception | None = None
 
 
 def stage(platform: Platform, source: str, run: Run) -> Report:
@@ -56,7 +49,7 @@ def stage(platform: Platform, source: str, run: Run) -> Report:
     size = rows = 0
     version: int | None = None
     unread: list[str] = []
-    for number, group in enumerate(_groups(waiting) or ([[]] if retract else [])):
+    for number, group in enumerate(_groups(waiting, _SPREAD if platform.on_cluster else _GROUP) or ([[]] if retract else [])):
         platform.say(f"{source}: reading {len(group)} of {len(waiting)} files")
         with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
             parsed, faults = _parse_group(platform, source, group, Path(folder), locations)
@@ -91,13 +84,13 @@ def _linked(platform: Platform, source: str, run: Run) -> list[File]:
     return mine
 
 
-def _groups(files: Sequence[File]) -> list[list[File]]:
+def _groups(files: Sequence[File], most: int) -> list[list[File]]:
     """Files to be committed together; replays come after all others.
 
     Mended rows count for rows that their file, as it is read now, rejects: so that file comes first.
     """
     parts = [[f for f in files if is_replay(f.key) == replay] for replay in (False, True)]
-    return [part[start : start + _GROUP] for part in parts for start in range(0, len(part), _GROUP)]
+    return [part[start : start + most] for part in parts for start in range(0, len(part), most)]
 
 
 def keep_rejections(platform: Platform, run: Run) -> Report:
@@ -140,7 +133,7 @@ def _parse_group(
     Returns what was parsed, and by `file_id` why a file could not be read now. Raises that fault where no file can be read.
     """
     with ThreadPoolExecutor(platform.settings.workers, thread_name_prefix="parse", initializer=carried()) as pool:
-        every = list(pool.map(lambda f: fetch(platform, f, folder), group))
+        every = _fetch_group(platform, source, group, folder, locations, pool)
         fetched = [item for item in every if item.fault is None]
         faults = {item.file.file_id: str(item.fault) for item in every if item.fault is not None}
         platform.ledger.unread(faults)
@@ -161,6 +154,20 @@ def _parse_group(
         if item.file.file_id in copies:
             parsed[item.file.file_id] = _copy_of(item, copies[item.file.file_id], parsed)
     return [parsed[item.file.file_id] for item in fetched], faults
+
+
+def _fetch_group(
+    platform: Platform, source: str, group: Sequence[File], folder: Path, locations: Locations, pool: ThreadPoolExecutor
+) -> list[Fetched]:
+    """Bring files here, in order; or leave them to the cluster, where it parses. Mended rows are few, and need the ledger."""
+    spread = [f for f in group if platform.on_cluster and not is_replay(f.key)]
+    here = [f for f in group if f not in spread]
+    every = {item.file.file_id: item for item in pool.map(lambda f: fetch(platform.zone, f, folder), here)}
+    if spread:
+        from salesmart_assets.batch.cluster import parse_on_cluster
+
+        every |= {item.file.file_id: item for item in parse_on_cluster(platform, source, spread, [locations.hint(f) for f in spread])}
+    return [every[f.file_id] for f in group]
 
 
 def _copy_of(item: Fetched, original: File, parsed: dict[int, Parsed]) -> Parsed:
@@ -184,25 +191,10 @@ def _copy_of(item: Fetched, original: File, parsed: dict[int, Parsed]) -> Parsed
     return Parsed(result, ())
 
 
-def fetch(platform: Platform, file: File, folder: Path) -> Fetched:
-    """Fetch a file's bytes into a folder, exactly as the ledger knows them."""
-    path = folder / str(file.file_id)
-    with path.open("wb") as into:
-        try:
-            content_hash = platform.zone.download_file(
-                file.current_key, file.current_etag, file.size, file.current_version_id, into, bucket=file.bucket
-            )
-        except (ObjectGone, ObjectChanged):
-            # Another identity is in its place, or nothing: what was listed can no longer be had. If it was
-            # overwritten, the new object is listed by the next look and supersedes this one.
-            return Fetched(file, path, None)
-        except (ObjectDenied, BucketFault, StoreFault) as error:
-            return Fetched(file, path, None, fault=error)
-    return Fetched(file, path, content_hash)
-
-
 def _parse(platform: Platform, source: str, item: Fetched, locations: Locations) -> Parsed:
     file = item.file
+    if item.parsed is not None:
+        return item.parsed
     if item.content_hash is None:
         return _gone(file)
     table, contract = platform.tables[staging_name(source)], platform.contracts[source]

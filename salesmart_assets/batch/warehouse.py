@@ -15,7 +15,7 @@ from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import RESTATED, Report, Run
 from salesmart_assets.contracts.tables import SOURCE_OF
 from salesmart_assets.faultpoints import reach
-from salesmart_assets.lake import Commit, NewFile, Snapshot, engine
+from salesmart_assets.lake import Commit, NewFile, Snapshot
 from salesmart_assets.ledger import Lease, PendingSlice
 from salesmart_assets.transforms import fact, rollups
 
@@ -42,7 +42,7 @@ def build_fact(platform: Platform, run: Run) -> Report:
         part = staged.only("sales_date", days)
         platform.say(f"{name}: {len(days)} sale dates, {part.rows:,} staged rows")
         rows = platform.frame(part)
-        folder = platform.lake.fresh()
+        new: list[NewFile] = []
         if part.rows:
             joined = fact.fact_sales(
                 rows,
@@ -53,8 +53,7 @@ def build_fact(platform: Platform, run: Run) -> Report:
                 table,
                 contract,
             )
-            engine.write(joined, table, platform.lake.uri(name), folder)
-        new = platform.lake.written(name, folder)
+            new = platform.write(joined, name)
         reach("fact.written")
         losers = _duplicates(platform, rows) if part.rows else {}
         audit_fact(part, platform.lake.uncommitted(name, new), losers, members)
@@ -103,10 +102,7 @@ def build_rollup(platform: Platform, name: str, run: Run) -> Report:
             return _unchanged(old)
         days = {item.slice for item in todo}
         part = facts.only("sales_date", days)
-        folder = platform.lake.fresh()
-        if part.rows:
-            engine.write(rollup(platform.frame(part), table), table, platform.lake.uri(name), folder)
-        new = platform.lake.written(name, folder)
+        new = platform.write(rollup(platform.frame(part), table), name) if part.rows else []
         months = {month_of(d) for d in days}
         if name == "daily_customer_sales":
             # The next month looks back on this one.

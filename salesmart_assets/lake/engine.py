@@ -46,10 +46,14 @@ def read(spark: SparkSession, snapshot: Snapshot, *, reads_delta: bool) -> DataF
     return frame.select(*table.names)
 
 
+def typed(frame: DataFrame, table: Table) -> DataFrame:
+    """Rows with the table's columns and types."""
+    return frame.select(*[F.col(c.name).cast(c.type.spark).alias(c.name) for c in table.columns])
+
+
 def write(frame: DataFrame, table: Table, table_uri: str, folder: str) -> None:
     """Write rows to a fresh folder of a table, in its partitions, as Parquet with snappy."""
-    columns = [F.col(c.name).cast(c.type.spark).alias(c.name) for c in table.columns]
-    writer = frame.select(*columns).write.mode("error").option("compression", "snappy")
+    writer = typed(frame, table).write.mode("error").option("compression", "snappy")
     if table.partition_by:
         writer = writer.partitionBy(*table.partition_by)
     writer.parquet(f"{table_uri}/{folder}")

@@ -161,10 +161,10 @@ class Lake:
         """A name for a folder that nobody has written to."""
         return f"part-{uuid.uuid4().hex}"
 
-    def discard(self, name: str, folder: str) -> None:
-        """Remove a fresh folder that nobody committed; one that was never written is no matter."""
-        if self.filesystem.get_file_info(f"{self.path(name)}/{folder}").type != pafs.FileType.NotFound:
-            self.filesystem.delete_dir(f"{self.path(name)}/{folder}")
+    def discard(self, name: str, new: Sequence[NewFile]) -> None:
+        """Remove finished files that nobody committed."""
+        for file in new:
+            self.filesystem.delete_file(f"{self.path(name)}/{file.path}")
 
     def written(self, name: str, folder: str) -> list[NewFile]:
         """The Parquet files that an engine left in a fresh folder of a table."""

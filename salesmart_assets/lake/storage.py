@@ -95,6 +95,21 @@ def s3_environment(settings: Settings) -> dict[str, str]:
     return found
 
 
+def hadoop_settings(settings: Settings) -> dict[str, str]:
+    """The S3 settings as Apache Spark takes them, for its S3A file system. Hold the secret key: never log them."""
+    options = s3_environment(settings)
+    found = {
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.hadoop.fs.s3a.endpoint.region": settings.s3_region,
+    }
+    if endpoint := options.get("AWS_ENDPOINT_URL"):
+        found |= {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"}
+    if "AWS_ACCESS_KEY_ID" in options:
+        found["spark.hadoop.fs.s3a.access.key"] = options["AWS_ACCESS_KEY_ID"]
+        found["spark.hadoop.fs.s3a.secret.key"] = options["AWS_SECRET_ACCESS_KEY"]
+    return found
+
+
 def _arrow(options: dict[str, str]) -> pafs.FileSystem:
     arguments: dict[str, Any] = {"region": options["AWS_REGION"], "session_token": options.get("AWS_SESSION_TOKEN")}
     if endpoint := options.get("AWS_ENDPOINT_URL"):

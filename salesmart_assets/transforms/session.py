@@ -16,6 +16,8 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, final
 
@@ -38,12 +40,13 @@ _LOCAL = {
     # 200 shuffle partitions, Spark's default, are for clusters: on one machine most of them would be empty.
     "spark.sql.shuffle.partitions": str(max(4, os.cpu_count() or 1)),
 }
-# The server prints its port and then lives until its standard input closes: also when the parent is killed.
+# The server prints its port and then lives until its standard input closes: also when the parent is killed. What it is set to
+# comes that way, too: there may be keys of S3 in it, and everybody on the machine sees the arguments of a process.
 _SERVER = """
 import json, sys
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
-config = json.loads(sys.argv[1])
+config = json.loads(sys.stdin.readline())
 session = SparkSession(SparkContext.getOrCreate(SparkConf().setAll(list(config.items()))))
 service = getattr(session._jvm.org.apache.spark.sql.connect.service, "SparkConnectService$")
 print("port", getattr(service, "MODULE$").localPort(), flush=True)
@@ -70,9 +73,10 @@ class Engine:
         self._lock = threading.Lock()
 
     @classmethod
-    def start(cls, setting: str) -> Engine:
+    def start(cls, setting: str, config: Mapping[str, str] | None = None) -> Engine:
         """Start the engine that `setting` names: `sail`, `local[N]`, `spark://host:port`, or reach `sc://host:port`.
 
+        `config` is what Apache Spark is set to besides; other engines have no use for it.
         Raises `UsageError` for anything else and `Unreachable` when Apache Spark cannot be started.
         """
         if setting == "sail":
@@ -80,7 +84,7 @@ class Engine:
         if setting.startswith("sc://"):
             return cls("connect", setting)
         if _MASTER.match(setting):
-            return cls._spark(setting)
+            return cls._spark(setting, config or {})
         raise UsageError(f"SALESMART_SPARK={setting} names no engine: use sail, local[*], spark://host:7077 or sc://host:15002.")
 
     @classmethod
@@ -98,7 +102,7 @@ class Engine:
         return cls("sail", f"sc://{address[0]}:{address[1]}", server)
 
     @classmethod
-    def _spark(cls, master: str) -> Engine:
+    def _spark(cls, master: str, more: Mapping[str, str]) -> Engine:
         config = {
             "spark.app.name": "salesmart",
             "spark.master": master,
@@ -108,12 +112,14 @@ class Engine:
             **SESSION_CONFIG,
             **_QUIET,
             **(_LOCAL if master.startswith("local") else {}),
+            **more,
         }
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_CONNECT_", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE"))}
-        environment["PYSPARK_PYTHON"] = sys.executable
+        # On the machines of a cluster Python may lie elsewhere.
+        environment.setdefault("PYSPARK_PYTHON", sys.executable)
         log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - lives as long as the server
         server = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", _SERVER, json.dumps(config)],
+            [sys.executable, "-W", "ignore", "-c", _SERVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -121,7 +127,7 @@ class Engine:
             env=environment,
         )
         process = _Process(server, log)
-        port = process.port()
+        port = process.port(config)
         if port is None:
             reason = process.last_words()
             process.stop()
@@ -165,9 +171,12 @@ class _Process:
         self._process = process
         self._log = log
 
-    def port(self) -> int | None:
-        """The port of the Spark Connect server, once it listens; None if the process ended before."""
+    def port(self, config: Mapping[str, str]) -> int | None:
+        """The port of the Spark Connect server, once it listens with these settings; None if the process ended before."""
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(config) + "\n")
+        self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("port "):
                 return int(line.split()[1])
@@ -192,6 +201,14 @@ class _Process:
             self._process.wait()
         self._process.stdout.close()
         self._log.close()
+
+
+def jars_of(folder: Path) -> dict[str, str]:
+    """The setting by which Apache Spark, and each machine of its cluster, gets the jars of a folder. Raises `UsageError` without any."""
+    jars = sorted(folder.expanduser().absolute().glob("*.jar"))
+    if not jars:
+        raise UsageError(f"SALESMART_SPARK_JARS={folder} holds no jars: `make jars` fetches what a lake on S3 needs into .jars.")
+    return {"spark.jars": ",".join(map(str, jars))}
 
 
 def _connect(remote: str) -> SparkSession:
