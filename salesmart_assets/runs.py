@@ -7,14 +7,14 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib import resources
 from time import monotonic
 
-from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, JsonMetadataValue, RunsFilter
+from dagster import DagsterExecutionInterruptedError, DagsterInstance, DagsterRunStatus, FloatMetadataValue, JsonMetadataValue, RunsFilter
 
 from salesmart_assets import terminal
 from salesmart_assets.alerts import RunOutcome
@@ -46,6 +46,7 @@ storage:
       env: {_DAGSTER_URL}
 """
 _MOST_ROUNDS = 3
+_STEPS_SHOWN = 8
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _OPEN = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 
@@ -54,7 +55,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
-    """How the run of one batch ended: `reason` is empty where it succeeded. `restated`: months, by their first days."""
+    """How the run of one batch ended: `reason` is empty where it succeeded. `restated`: months, by their first days.
+
+    `steps` are the seconds that each step took.
+    """
 
     batch_date: date
     run_id: str
@@ -62,6 +66,7 @@ class BatchRun:
     reason: str
     outcome: RunOutcome
     restated: frozenset[str] = frozenset()
+    steps: Mapping[str, float] = field(default_factory=dict)
 
 
 def prepare_home(settings: Settings) -> None:
@@ -125,12 +130,16 @@ def run_batch(opened: DagsterInstance, batch_date: date, *, rebuild: bool) -> Ba
             instance=opened, partition_key=batch_date.isoformat(), tags=tags, run_config=_QUIET, raise_on_error=False
         )
     restated: set[str] = set()
+    steps: dict[str, float] = {}
     for event in result.get_asset_materialization_events():
+        took = event.materialization.metadata.get("seconds")
+        if isinstance(took, FloatMetadataValue):
+            steps[event.materialization.asset_key.to_user_string()] = took.value or 0.0
         months = event.materialization.metadata.get(RESTATED)
         restated |= set(months.value) if isinstance(months, JsonMetadataValue) and isinstance(months.value, list) else set()
     (record,) = opened.get_run_records(RunsFilter(run_ids=[result.run_id]))
     outcome = outcome_of(opened, record)
-    return BatchRun(batch_date, result.run_id, monotonic() - started, outcome.why(with_data=True), outcome, frozenset(restated))
+    return BatchRun(batch_date, result.run_id, monotonic() - started, outcome.why(with_data=True), outcome, frozenset(restated), steps)
 
 
 @contextmanager
@@ -264,8 +273,23 @@ def print_summary(platform: Platform, done: Sequence[BatchRun]) -> None:
         f"\n{loaded} batch{'' if loaded == 1 else 'es'} loaded, {len(failed)} failed; {terminal.size(read)} in {seconds:.1f} s "
         f"({terminal.size(read / max(seconds, 0.001))}/s)."
     )
+    terminal.out.print(_where_time_went(done))
     restated = sorted({month for item in done for month in item.restated})
     if restated:
         terminal.out.print(f"Restated months: {', '.join(month[:7] for month in restated)}")
     if any(f.rows_rejected or f.outcome == "rejected" for f in files):
         terminal.out.print("Rejected rows and files are kept with their reasons: `salesmart rejects`.")
+
+
+def _where_time_went(done: Sequence[BatchRun]) -> str:
+    """The steps that took most of the time, in a line; and what was none of a step's, which is Dagster's own."""
+    total = sum(item.seconds for item in done)
+    steps: dict[str, float] = {}
+    for item in done:
+        for name, seconds in item.steps.items():
+            steps[name] = steps.get(name, 0.0) + seconds
+    longest = sorted(steps.items(), key=lambda step: -step[1])
+    shown = [f"{name} {seconds:.1f} s" for name, seconds in longest[:_STEPS_SHOWN]]
+    rest = sum(seconds for _, seconds in longest[_STEPS_SHOWN:])
+    between = max(0.0, total - sum(steps.values()))
+    return f"Time: {', '.join(shown)}, other steps {rest:.1f} s, between steps {between:.1f} s."
