@@ -65,6 +65,10 @@ screenshots: $(READY) ## Take the pictures of the documentation anew
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
+.PHONY: bench-generate
+bench-generate: $(READY) ## Measure the generator beside a loop with csv.writer
+	@$(BIN)/python -m benchmarks.generate $(ARGS)
+
 .PHONY: bench-ingest
 bench-ingest: $(READY) ## Measure ingestion beside DuckDB and pyarrow; ARGS="--size 2GB" takes larger files
 	@$(BIN)/python -m benchmarks.ingest $(ARGS)

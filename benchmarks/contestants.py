@@ -41,7 +41,7 @@ class _Clock:
 
 def peak_memory() -> int:
     """Peak memory of this process and its children, in bytes."""
-    return _own() + _children()
+    return own_memory() + _children()
 
 
 def _children() -> int:
@@ -54,7 +54,7 @@ def _children() -> int:
     return found
 
 
-def _own() -> int:
+def own_memory() -> int:
     """Peak memory of this process, in bytes. A new process begins with its parent's peak where the system counts it so."""
     status = Path("/proc/self/status")
     if status.exists():
