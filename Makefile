@@ -65,6 +65,11 @@ screenshots: $(READY) ## Take the pictures of the documentation anew
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
+.PHONY: bench
+bench: $(READY) ## Measure a day end to end beside scripts for DuckDB, Polars and PySpark; ARGS="--size 5GB" takes a larger one
+	@.ci/needs
+	@$(BIN)/python -m benchmarks.end_to_end $(ARGS)
+
 .PHONY: bench-generate
 bench-generate: $(READY) ## Measure the generator beside a loop with csv.writer
 	@$(BIN)/python -m benchmarks.generate $(ARGS)
