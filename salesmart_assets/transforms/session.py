@@ -17,6 +17,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Literal, final
@@ -32,6 +33,7 @@ Kind = Literal["sail", "spark", "connect"]
 SESSION_CONFIG = {"spark.sql.session.timeZone": "UTC"}
 """What every session is set to: times are UTC on all engines, whatever the machine's zone."""
 
+_LEAST_POOL_BYTES = 1 << 30
 _MASTER = re.compile(r"^(local(\[[^\]]+\])?|spark://.+)$")
 _QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR"}
 _LOCAL = {
@@ -92,6 +94,10 @@ class Engine:
         os.environ.setdefault("RUST_LOG", "error")
         # Left to itself it ends a session that nobody used for five minutes, and reading the files of a large batch takes longer.
         os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(7 * 86_400))
+        # Without a bound it takes what it can get. With one it sorts and adds up on disk what does not fit, which costs no time
+        # that could be measured; only the smaller side of a join must fit.
+        os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__TYPE", "fair")
+        os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE", str(max(_LEAST_POOL_BYTES, usable_memory() // 8)))
         from pysail.spark import SparkConnectServer
 
         server = SparkConnectServer("127.0.0.1", 0)
@@ -175,8 +181,9 @@ class _Process:
         """The port of the Spark Connect server, once it listens with these settings; None if the process ended before."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(config) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it ended before it read; why is in its log
+            self._process.stdin.write(json.dumps(config) + "\n")
+            self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("port "):
                 return int(line.split()[1])
@@ -201,6 +208,16 @@ class _Process:
             self._process.wait()
         self._process.stdout.close()
         self._log.close()
+
+
+def usable_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or fewer where a container has fewer."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return machine
+    return min(machine, int(limit)) if limit.isdigit() else machine
 
 
 def jars_of(folder: Path) -> dict[str, str]:
