@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -38,6 +39,7 @@ _ANSWER = pa.schema([pa.field("place", pa.int64())]).append(pa.field("answer", p
 _FILES = pa.schema({"files": pa.string()})
 _TOLD: Mapping[str, type[SalesmartError]] = {kind.__name__: kind for kind in (*FAULTS, AuditFailed)}
 _REASON_LENGTH = 300
+_OURS = re.compile(r"^\s*salesmart_assets\.[\w.]+: (.+)$", re.MULTILINE)
 _THERE = Path(os.devnull)
 """What a file that another machine has read leaves here."""
 
@@ -111,7 +113,7 @@ def parse_on_cluster(platform: Platform, source: str, files: Sequence[File], hin
         # As many partitions as files: whichever core is free takes the next one.
         rows = platform.session.range(0, count, 1, count).mapInArrow(work, "place long, answer string").toArrow()
     except PySparkException as error:
-        raise _translated(error, platform.settings.spark) from error
+        raise translated(error, platform.settings.spark) from error
     answers = {row["place"]: json.loads(row["answer"]) for row in rows.to_pylist()}
     return [_fetched(file, answers[place]) for place, file in enumerate(files)]
 
@@ -138,7 +140,7 @@ def write_on_cluster(platform: Platform, rows: DataFrame, name: str) -> list[New
     try:
         told = engine.typed(rows, platform.tables[name]).mapInArrow(_Writing(_Places.of(platform), name), "files string").toArrow()
     except PySparkException as error:
-        raise _translated(error, platform.settings.spark) from error
+        raise translated(error, platform.settings.spark) from error
     texts: list[Any] = told["files"].to_pylist()
     return sorted((file for text in texts for file in from_json(text)), key=lambda file: file.path)
 
@@ -156,7 +158,8 @@ def _fetched(file: File, answer: Mapping[str, Any]) -> Fetched:
     return Fetched(file, _THERE, result.content_hash, parsed=Parsed(result, tuple(from_json(answer["staged"]))))
 
 
-def _translated(error: PySparkException, cluster: str) -> SalesmartError:
+def translated(error: PySparkException, cluster: str) -> SalesmartError:
+    """What an error of the cluster's means to people: `Permanent` if its Python lacks this package, else `Retryable`."""
     said = str(error)
     if "No module named" in said:
         missing = said.split("No module named", 1)[1].split("\n", 1)[0].strip()
@@ -164,5 +167,7 @@ def _translated(error: PySparkException, cluster: str) -> SalesmartError:
             f"The Python of the cluster {cluster} lacks {missing}: install this version of salesmart on each of its machines, and say "
             "by PYSPARK_PYTHON which Python that is."
         )
-    first = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
-    return Retryable(f"The cluster {cluster} gave up: {first[:_REASON_LENGTH]} Nothing was committed; the next run tries again.")
+    # What one of ours says on another machine comes as the last line of its stack trace; else Spark's first line has to do.
+    found = _OURS.search(said)
+    reason = found[1] if found else next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
+    return Retryable(f"The cluster {cluster} gave up: {reason[:_REASON_LENGTH]} Nothing was committed; the next run tries again.")
