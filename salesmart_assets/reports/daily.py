@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -53,6 +54,8 @@ _PRODUCTS_SHOWN = 25
 _UNKNOWN_SHOWN = 10
 _SILENT_SHOWN = 10
 _LEADERS_IN_PREVIEW = 5
+_LINES_AT_ONCE = 20_000_000
+"""So many lines are looked through for their receipts at a time: all receipts of a large day do not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,23 +207,23 @@ def _headline(frames: Frames, dates: Sequence[date], batch_date: date) -> Headli
     # A contract of the user's own may leave receipt numbers out.
     numbered = "transaction_id" in fact.collect_schema()
     fact = fact.with_columns((pl.col("transaction_id") if numbered else pl.lit(None, pl.String)).alias("receipt"))
-    receipt = pl.col("receipt")
-    by_date, customers = pl.collect_all(
-        [
-            fact.group_by("sales_date")
-            .agg(
-                pl.col("total_cost").sum(),
-                pl.len().cast(pl.Int64).alias("lines"),
-                (pl.struct("store_id", "receipt").filter(receipt.is_not_null()).n_unique() + receipt.null_count())
-                .cast(pl.Int64)
-                .alias("receipts"),
-                (pl.col("batch_date") == batch_date).sum().cast(pl.Int64).alias("lines_of_batch"),
-            )
-            .sort("sales_date"),
-            fact.select(pl.col("customer_id").n_unique()),
-        ]
+    by_date = (
+        fact.group_by("sales_date")
+        .agg(
+            pl.col("total_cost").sum(),
+            pl.len().cast(pl.Int64).alias("lines"),
+            pl.col("receipt").null_count().cast(pl.Int64).alias("receipts"),
+            (pl.col("batch_date") == batch_date).sum().cast(pl.Int64).alias("lines_of_batch"),
+        )
+        .sort("sales_date")
+        .collect(engine="streaming")
     )
-    days = [DaySales(*row) for row in by_date.iter_rows()]
+    customers = fact.select("customer_id").unique().select(pl.len()).collect(engine="streaming")
+    numbered_receipts = _receipts(fact, int(by_date["lines"].sum()))
+    days = [
+        DaySales(day, total, lines, unnumbered + numbered_receipts[day], of_batch)
+        for day, total, lines, unnumbered, of_batch in by_date.iter_rows()
+    ]
     return Headline(
         days,
         sum((day.total_sales for day in days), ZERO),
@@ -228,6 +231,23 @@ def _headline(frames: Frames, dates: Sequence[date], batch_date: date) -> Headli
         sum(day.receipts for day in days),
         customers.item(),
     )
+
+
+def _receipts(fact: pl.LazyFrame, lines: int) -> Counter[date]:
+    """The receipts with a number, by sale date: a number tells receipts apart within a store and a day."""
+    parts = 1 + lines // _LINES_AT_ONCE
+    found: Counter[date] = Counter()
+    for part in range(parts):
+        counted = (
+            fact.filter(pl.col("receipt").is_not_null() & (pl.col("store_id").hash() % parts == part))
+            .select("sales_date", "store_id", "receipt")
+            .unique()
+            .group_by("sales_date")
+            .len()
+            .collect(engine="streaming")
+        )
+        found.update(dict(counted.iter_rows()))
+    return found
 
 
 def _on_week_before(frames: Frames, headline: Headline) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from salesmart_assets.reports import daily
 from salesmart_assets.reports.daily import Report, daily_report
 from salesmart_assets.reports.stock import stock_warnings
 from salesmart_assets_tests.reports.conftest import (
@@ -77,6 +78,13 @@ def test_without_receipt_numbers(rows: dict[str, list[dict[str, Any]]]) -> None:
 
     html = daily_report(narrow, FILES, BATCH, contracts=CONTRACTS, expiry_days=10, currency="", made_at=MADE_AT).html
     assert headline(html)["Receipts"] == "5"
+
+
+def test_receipts_of_more_lines_than_are_looked_at_at_once(rows: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Receipts are counted store by store where a day has too many lines, with the same result."""
+    html = report(rows).html
+    monkeypatch.setattr(daily, "_LINES_AT_ONCE", 1)
+    assert report(rows).html == html
 
 
 def test_days_and_stores(rows: dict[str, list[dict[str, Any]]]) -> None:
