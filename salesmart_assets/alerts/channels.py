@@ -141,8 +141,8 @@ def _hook(name: str, url: str, shape: Callable[[Message], dict[str, object]]) ->
             raise NotDelivered(f"{place} cannot be reached: {error.reason}.") from None
         except OSError as error:
             raise NotDelivered(f"{place} cannot be used: {str(error) or type(error).__name__}.") from None
-        except HTTPException as error:
-            # Its text may quote the address.
+        except (HTTPException, ValueError) as error:
+            # No host's name, or letters that no address has. Its text may quote the address.
             raise NotDelivered(f"{place} cannot be used: {type(error).__name__}.") from None
 
     return Channel(name, place, send)
