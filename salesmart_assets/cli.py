@@ -22,7 +22,7 @@ from salesmart_assets.contracts.model import SOURCES
 from salesmart_assets.errors import ContractError, SalesmartError, Unreachable, UsageError
 from salesmart_assets.security import sealing
 from salesmart_assets.security.files import short_path
-from salesmart_assets.security.key import open_to_others
+from salesmart_assets.security.key import old_keys, open_to_others
 from salesmart_assets.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -944,7 +944,9 @@ def secrets_encrypt(context: click.Context, setting: str) -> None:
         raise UsageError("A value is not given on the command line, which others see and the shell keeps: it is asked for. Change it now.")
     given = Settings.given(may_lack_file=True)
     _ = given.key  # whoever lacks it need not type the value
-    sealing.encrypt(given, setting, _typed(f"Value of {setting}"))
+    value = _typed(f"Value of {setting}")
+    with sealing.alone(given):
+        sealing.encrypt(Settings.given(may_lack_file=True), setting, value)
     click.echo(f"{setting} is encrypted in {short_path(given.file.path)}.")
     if setting in given.environment:
         click.echo(f"It is in the environment as well, which comes first: unset {setting}.", err=True)
@@ -954,7 +956,13 @@ def _typed(what: str) -> str:
     """A secret from the keyboard, not shown and asked for twice, or from standard input: a command line is seen by others."""
     if sys.stdin.isatty():
         return str(click.prompt(what, hide_input=True, confirmation_prompt=True, err=True))
-    return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    try:
+        text = sys.stdin.read()
+        text.encode()
+    except UnicodeError:
+        # Where it is not read strictly, signs that are none come through. The error would quote the value.
+        raise UsageError("What stands on standard input is no text in UTF-8: nothing was done.") from None
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 @secrets_.command(
@@ -982,9 +990,14 @@ def secrets_rotate() -> None:
     """Encrypt all values of the file with a new key; a new passphrase is asked for, or read from standard input."""
     given = Settings.given()
     _ = given.key
-    count = sealing.rotate(given, _typed("New passphrase") if given.has_passphrase else "")
+    passphrase = _typed("New passphrase") if given.has_passphrase else ""
+    with sealing.alone(given):
+        count = sealing.rotate(Settings.given(), passphrase)
     click.echo(f"{count} settings in {short_path(given.file.path)} are encrypted with a new key: {given.key.place}.")
     click.echo("Bring it to every machine that reads this file, together with the file.", err=True)
+    if not given.has_passphrase:
+        kept = short_path(old_keys(given.key_file))
+        click.echo(f"The old key is in {kept}: delete it when nothing else needs it, such as the file of another project.", err=True)
 
 
 @secrets_.command(

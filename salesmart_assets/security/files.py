@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -23,7 +24,10 @@ def write_whole(path: Path, content: bytes, *, mode: int) -> None:
 
 def short_path(path: Path) -> str:
     """A path as people write it: as seen from the current folder, or from their home."""
-    for place, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+    places = {"": Path.cwd()}
+    with suppress(RuntimeError):  # a user without a home, as in some containers
+        places["~/"] = Path.home()
+    for prefix, place in places.items():
         if path.is_relative_to(place):
             return f"{prefix}{path.relative_to(place)}"
     return str(path)

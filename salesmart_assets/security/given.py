@@ -55,8 +55,11 @@ class Given:
 
     @property
     def key_file(self) -> Path:
-        """Where the key is, if it is no passphrase."""
-        return Path(self.environment.get(KEY_FILE, DEFAULT_KEY_FILE)).expanduser().absolute()
+        """Where the key is, if it is no passphrase. Raises `UsageError` where no place is named and the user has no home."""
+        try:
+            return Path(self.environment.get(KEY_FILE, DEFAULT_KEY_FILE)).expanduser().absolute()
+        except RuntimeError:
+            raise UsageError(f"This user has no home folder to look for the key in: name the key's file with {KEY_FILE}.") from None
 
     @property
     def has_passphrase(self) -> bool:

@@ -7,6 +7,7 @@ picks, each value opens with one of them.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from salesmart_assets.security.files import short_path, write_whole
 
 _SHORTEST = 12
 """Signs of a passphrase: whoever has the file can try guesses without being seen."""
+_KEY = re.compile(rb"[!-~]{32,}")
+"""A key in a key file. What is shorter, or has blanks, was not made to be one: the heading of a PEM file is the same in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ def read_key(passphrase: str | None, key_file: Path, secrets_file: Path) -> Key:
         return Key("the passphrase in SALESMART_SECRETS_PASSPHRASE", (of_passphrase(passphrase),))
     path = outside(key_file, secrets_file)
     try:
-        lines = tuple(line for line in path.read_bytes().split() if line)
+        lines = tuple(line for text in path.read_bytes().splitlines() if (line := text.strip()))
     except OSError as error:
         raise UsageError(
             f"There is no key for encrypted settings: {short_path(path)} cannot be read ({error.strerror}), and "
@@ -49,6 +52,11 @@ def read_key(passphrase: str | None, key_file: Path, secrets_file: Path) -> Key:
         ) from None
     if not lines:
         raise UsageError(f"The key file {short_path(path)} is empty: bring the key from where it is kept.")
+    if not all(map(_KEY.fullmatch, lines)):
+        raise UsageError(
+            f"The file {short_path(path)} holds no key: a key is a line of 32 signs or more, without blanks, as `salesmart secrets init` "
+            "makes it."
+        )
     return Key(short_path(path), lines)
 
 
@@ -56,7 +64,8 @@ def of_passphrase(passphrase: str) -> bytes:
     """A passphrase as a key. Raises `UsageError` for one that is too short to withstand guessing."""
     if len(passphrase) < _SHORTEST:
         raise UsageError(f"The passphrase of encrypted settings is too short: take at least {_SHORTEST} signs.")
-    return passphrase.encode()
+    # The environment may hold any bytes.
+    return passphrase.encode("utf-8", "surrogateescape")
 
 
 def outside(key_file: Path, secrets_file: Path) -> Path:
@@ -84,6 +93,18 @@ def add_key(path: Path, key: Key) -> Key:
     added = Key(key.place, (_fresh(), *key.candidates))
     write_keys(path, added.candidates)
     return added
+
+
+def old_keys(path: Path) -> Path:
+    """Where the keys are kept that were in a key file before."""
+    return path.with_name(f"{path.name}.old")
+
+
+def keep_old(path: Path, key: Key) -> None:
+    """Keep the keys of a key file that is about to get others: files of other projects may need them."""
+    kept = old_keys(path)
+    before = kept.read_bytes().split() if kept.exists() else ()
+    write_keys(kept, tuple(dict.fromkeys((*key.candidates, *before))))
 
 
 def write_keys(path: Path, keys: tuple[bytes, ...]) -> None:

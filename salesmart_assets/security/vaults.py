@@ -71,12 +71,12 @@ def _from_aws(place: str, setting: str, region: str, open_client: OpenSecretsMan
     if not name:
         raise UsageError(f"{setting}: write {AWS}NAME, or {AWS}NAME#KEY for one key of a JSON object.")
     arn = _ARN_REGION.match(name)
-    region = arn[1] if arn else _aws_region() or region
     try:
+        region = arn[1] if arn else _aws_region() or region
         # A client is made once: later the environment may have the keys and the address of another store, for an engine.
         client = _clients[region] = _clients.get(region) or open_client(region)
         answer = client.get_secret_value(SecretId=name)
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:
         code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else type(error).__name__
         raise Unreachable(
             f"{setting}: AWS Secrets Manager does not give the secret {name} ({code}). Check its name, the region, the AWS credentials, "

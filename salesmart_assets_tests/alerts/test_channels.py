@@ -119,7 +119,9 @@ def test_a_server_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> N
         told[0].send(MESSAGE)
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9/hidden-wörd", "https://a..b/hidden-wörd", f"http://{'x' * 70}.example/hidden-wörd"])
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9/hidden-wörd", "https://a..b/hidden-wörd", f"http://{'x' * 70}.example/hidden-wörd"]
+)
 def test_an_address_that_is_none_is_told_as_a_failure(address: str) -> None:
     """A webhook's address that no server can have is a message that did not arrive, and it is not repeated."""
     with pytest.raises(NotDelivered, match="cannot be used") as told:

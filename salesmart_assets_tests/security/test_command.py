@@ -108,6 +108,35 @@ def test_rotate_changes_the_key(begun: Project) -> None:
     begun("secrets", "decrypt", "database_url", code=2)
 
 
+def test_rotate_keeps_the_key_of_other_projects(begun: Project) -> None:
+    """After `rotate`, twice, the file of another project that has the same key opens with the old keys, which are kept."""
+    other = Project(begun.folder.parent / "other", begun.environment)
+    other("secrets", "init")
+    other("secrets", "encrypt", "database_url", given=URL)
+    for _ in range(2):
+        assert "secrets.key.old: delete it when nothing else needs it" in begun("secrets", "rotate").stderr
+    other("secrets", "decrypt", "database_url", code=2)
+    kept = begun.key.with_name("secrets.key.old")
+    assert other("secrets", "decrypt", "database_url", SALESMART_SECRETS_KEY_FILE=str(kept)).stdout == f"{URL}\n"
+    assert (stat.S_IMODE(kept.stat().st_mode), len(kept.read_text().split())) == (0o600, 2)
+
+
+def test_two_at_once_wait_for_each_other(begun: Project) -> None:
+    """Values that are encrypted at the same time all stay, and so do those of a file whose key is changed meanwhile, twice."""
+    command = [sys.executable, "-m", "salesmart_assets.cli", "secrets"]
+    environment = {**{name: value for name, value in os.environ.items() if not name.startswith("SALESMART_")}, **begun.environment}
+    started = []
+    for arguments in (["encrypt", "ledger_url"], ["encrypt", "dagster_url"], ["rotate"], ["rotate"]):
+        process = subprocess.Popen([*command, *arguments], cwd=begun.folder, env=environment, stdin=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        process.stdin.write(URL)
+        process.stdin.close()
+        started.append(process)
+    assert [process.wait() for process in started] == [0, 0, 0, 0]
+    for setting in ("ledger_url", "dagster_url", "database_url"):
+        assert begun("secrets", "decrypt", setting).stdout == f"{URL}\n"
+
+
 def test_rotate_to_a_new_passphrase(project: Project) -> None:
     """A passphrase is changed by `rotate`, which reads the new one from standard input."""
     project("secrets", "encrypt", "coupon_secret", given="hidden-word-in-here", **PASSPHRASE)
@@ -145,7 +174,9 @@ def test_an_interrupted_rotation_loses_nothing(
         with pytest.raises(OSError, match="disk is full"):
             sealing.rotate(Settings.given(), "")
     assert Settings.given().open("SALESMART_COUPON_SECRET") == "hidden-word-in-here"
-    assert sealing.rotate(Settings.given(), "") == 1
+    sealing.encrypt(Settings.given(), "SALESMART_PORT", "4000")
+    assert sealing.rotate(Settings.given(), "") == 2
+    assert Settings.given().open("SALESMART_PORT") == "4000"
     assert Settings.given().open("SALESMART_COUPON_SECRET") == "hidden-word-in-here"
     assert len(Settings.given().key.candidates) == 1
     assert [path.name for path in (tmp_path / "project").iterdir()] == ["salesmart.secrets"]
@@ -234,6 +265,35 @@ def test_the_key_lies_outside_of_the_project(tmp_path: Path) -> None:
         keys.read_key(None, tmp_path / "key", tmp_path / "salesmart.secrets")
 
 
+@pytest.mark.parametrize(
+    "text", [b"correct horse battery staple in the stable\n", b"-----BEGIN CERTIFICATE-----\nMIIE\n", b"short\n", b"\x00\xff" * 32]
+)
+def test_a_key_file_without_a_key(begun: Project, text: bytes) -> None:
+    """A key file that holds something else is refused: of a phrase, or of a PEM file, a part that anybody can guess would be the key."""
+    begun.key.write_bytes(text)
+    done = begun("secrets", "encrypt", "ledger_url", given=URL, code=2)
+    assert "holds no key" in done.stderr
+    assert "correct" not in done.stderr
+
+
+def test_what_is_no_text(begun: Project) -> None:
+    """A value that is no UTF-8 is refused in a sentence that does not repeat it; a passphrase may be of any bytes."""
+    done = begun("secrets", "encrypt", "ledger_url", given="hidden-word-in-here\udcff", code=2)
+    assert done.stderr == "salesmart: What stands on standard input is no text in UTF-8: nothing was done.\n"
+    odd = {"SALESMART_SECRETS_PASSPHRASE": "a passphrase \udcff of odd bytes", "SALESMART_SECRETS_FILE": "odd.secrets"}
+    begun("secrets", "encrypt", "ledger_url", given=URL, **odd)
+    assert begun("secrets", "decrypt", "ledger_url", **odd).stdout == f"{URL}\n"
+
+
+def test_a_user_without_a_home(begun: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder, as in a container, gives the key's place."""
+    key = begun.folder.parent / "key"
+    key.write_bytes(begun.key.read_bytes())
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # what the system says where nobody has that number
+    assert "name the key's file with SALESMART_SECRETS_KEY_FILE" in begun("secrets", "decrypt", "database_url", code=2).stderr
+    assert begun("secrets", "decrypt", "database_url", SALESMART_SECRETS_KEY_FILE=str(key)).stdout == f"{URL}\n"
+
+
 def test_a_key_file_that_others_may_read(begun: Project) -> None:
     """`secrets check` tells of a key file that others may read."""
     begun.key.chmod(0o644)
@@ -242,7 +302,7 @@ def test_a_key_file_that_others_may_read(begun: Project) -> None:
 
 def test_a_second_key_is_not_mixed_in(begun: Project) -> None:
     """Whoever has another key than the file's cannot add a value: one key opens all."""
-    begun.key.write_text("another-key\n")
+    begun.key.write_text(f"{'another-key' * 3}\n")
     assert "one key must open all" in begun("secrets", "encrypt", "ledger_url", given=URL, code=2).stderr
     assert "LEDGER" not in begun.file.read_text()
 

@@ -156,6 +156,19 @@ def test_a_vault_that_does_not_answer(in_vault: hvac.Client, monkeypatch: pytest
     assert "hidden-word-in-here" not in f"{refused.value} {silent.value} {away.value}"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [("AWS_PROFILE", "nobody", "ProfileNotFound"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "nowhere", "ValueError")],
+)
+def test_an_aws_chain_that_is_not_right(in_aws: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
+    """What is wrong in the standard AWS chain, such as a profile that is not there, is an error that names the setting."""
+    monkeypatch.setattr(vaults, "_clients", {})
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SALESMART_DATABASE_URL", "aws-secret:plain")
+    with pytest.raises(Unreachable, match=rf"^SALESMART_DATABASE_URL: AWS Secrets Manager .*\({says}\)"):
+        Settings.load()
+
+
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the package for vaults is not installed, the error says which it is."""
     monkeypatch.setenv("SALESMART_DATABASE_URL", "vault:secret/retail#url")
