@@ -221,6 +221,8 @@ def land(files: Sequence[Path], source: str, batch_date: date | None, address: s
     for path in files:
         if not path.is_file():
             raise UsageError(f"{path} is no file: nothing was landed.")
+        if any("\ud800" <= sign <= "\udfff" for sign in path.name):
+            raise UsageError(f"The name {path.name!a} is not UTF-8, as that of an object must be: rename the file. Nothing was landed.")
     if len({path.name for path in files}) < len(files):
         raise UsageError(
             "Two of the files have the same name, and one would overwrite the other: nothing was landed. Land them by themselves."

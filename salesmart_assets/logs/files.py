@@ -165,4 +165,5 @@ def _line(record: logging.LogRecord, level: str) -> bytes:
         "host": _HOST,
         "pid": record.process,
     }
-    return json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    # A sign that is none, as in the name of a file in another encoding, could be read back and never be printed.
+    return json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

@@ -80,6 +80,14 @@ def test_each_line_says_where_it_happened(log: logging.Logger, tmp_path: Path) -
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["info.jsonl", "warning.jsonl"]
 
 
+def test_a_line_with_signs_that_are_none_can_be_printed(log: logging.Logger, tmp_path: Path) -> None:
+    """What cannot be written as UTF-8, as in the name of a file in another encoding, stands as a question mark."""
+    log.addHandler(LevelFiles(tmp_path, 2_000))
+    log.error("caf\udce9.csv")
+    (line,) = lines(tmp_path)
+    assert str(line["message"]).encode() == b"caf?.csv"
+
+
 def test_a_log_that_cannot_be_written_stops_nothing(log: logging.Logger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the folder cannot be made, that is told once, on standard error, and the work goes on."""
     blocked = tmp_path / "file"
