@@ -28,6 +28,10 @@ LOAD_DATA, INSERT = "load_data", "insert"
 _ROWS_PER_INSERT = 1_000
 _ROWS_PER_FETCH = 50_000
 _PART = 1_000_000
+# By its collation the whole line is UTF-8, also where somebody gave a table another character set.
+_IN_UTF8 = sa.collate(sa.literal(SEPARATOR), "utf8mb4_bin")
+# Two floats that are so near to each other, for their size, are read as the same decimal of up to 15 digits.
+_ROUNDING = 4e-16
 # Python's usual 28 digits are too few for a sum of decimals of 38.
 _EXACT = Context(prec=100)
 # Not allowed by the server (MySQL 5.7, MySQL 8, MariaDB), not allowed by this client library.
@@ -228,7 +232,7 @@ def _line(connection: sa.Connection, table: Table, at: sa.Table) -> sa.ColumnEle
         return _joined(sa.func.coalesce(_sqlite_text(at, c.name, c.type), ABSENT) for c in table.columns)
     may_be_null = [c.nullable and c.name not in table.key for c in table.columns]
     fields = [sa.func.ifnull(at.c[n], ABSENT) if null else at.c[n] for n, null in zip(table.names, may_be_null, strict=True)]
-    return sa.func.concat_ws(SEPARATOR, *fields)
+    return sa.func.concat_ws(_IN_UTF8, *fields)
 
 
 def _key_line(connection: sa.Connection, table: Table, at: sa.Table) -> sa.ColumnElement[str]:
@@ -236,7 +240,7 @@ def _key_line(connection: sa.Connection, table: Table, at: sa.Table) -> sa.Colum
     columns = [c for c in table.columns if c.name in table.key]
     if connection.dialect.name == "sqlite":
         return _joined(_sqlite_text(at, c.name, c.type) for c in columns)
-    return sa.func.concat_ws(SEPARATOR, *(at.c[c.name] for c in columns))
+    return sa.func.concat_ws(_IN_UTF8, *(at.c[c.name] for c in columns))
 
 
 def _joined(parts: Iterable[sa.ColumnElement[str]]) -> sa.ColumnElement[str]:
@@ -244,12 +248,20 @@ def _joined(parts: Iterable[sa.ColumnElement[str]]) -> sa.ColumnElement[str]:
 
 
 def _sqlite_text(at: sa.Table, name: str, column_type: ColumnType) -> sa.ColumnElement[str]:
-    """A column as `rows.as_text` writes it."""
+    """A column as `rows.as_text` writes it; a decimal that is none, as only other hands could store it, in a way of its own."""
     stored = sa.type_coerce(at.c[name], sa.Text())
     if not column_type.decimal:
         return stored
     plain = sa.func.printf(f"%.{column_type.decimal[1]}f", stored)
-    return sa.case((stored.is_(None), None), (sa.func.typeof(stored) == "blob", sa.cast(stored, sa.Text())), else_=plain)
+    number = sa.type_coerce(at.c[name], sa.Float())
+    # It has more places than the column, or is no number: what is rounded away must not pass for equal.
+    is_plain = sa.func.abs(number - sa.cast(plain, sa.Float())) <= sa.func.abs(number) * sa.literal(_ROUNDING)
+    return sa.case(
+        (stored.is_(None), None),
+        (sa.func.typeof(stored) == "blob", sa.cast(stored, sa.Text())),
+        (sa.and_(sa.func.typeof(stored) != "text", is_plain), plain),
+        else_=sa.literal("?").concat(sa.cast(stored, sa.Text())),
+    )
 
 
 def _sqlite_sum(at: sa.Table, name: str, scale: int) -> sa.ColumnElement[Any]:

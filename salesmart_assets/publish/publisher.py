@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from decimal import Decimal
+from datetime import date, datetime, timezone
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -95,10 +96,13 @@ class Publisher:
         item = self._publication
         with translated(self._engine), self._engine.connect() as connection:
             found = connection.execute(sa.select(item.c.mart, item.c.slice, item.c.lake_version).where(item.c.is_stale.is_(False)))
-            return {(row.mart, row.slice): row.lake_version for row in found}
+            return {(row.mart, row.slice): _version(row.lake_version) for row in found}
 
     def slices(self) -> set[tuple[str, str]]:
-        """Every (mart, slice) that there are rows of in the tables, whoever wrote them, or that was ever published."""
+        """Every (mart, slice) that there are rows of in the tables, whoever wrote them, or that was ever published.
+
+        Raises `Permanent` for rows that are of no slice.
+        """
         self._ready()
         item = self._publication
         with translated(self._engine), self._engine.connect() as connection:
@@ -107,8 +111,9 @@ class Publisher:
                 if not table.partition_by:
                     found.add((name, WHOLE))
                     continue
-                values = connection.scalars(sa.select(self._published[name].c[slice_column(table)]).distinct())
-                found |= {(name, value.isoformat()) for value in values}
+                # As it stands: what is no date can't be read as one.
+                values = connection.scalars(sa.select(sa.type_coerce(self._published[name].c[slice_column(table)], sa.String)).distinct())
+                found |= {(name, _slice_name(table, value)) for value in values}
         return found
 
     def difference(self, load: SliceLoad) -> str:
@@ -184,16 +189,19 @@ class Publisher:
 
     def _standing(self, connection: sa.Connection) -> dict[tuple[str, str], tuple[int, Known | None]]:
         """The lake version of each slice on record, and what is known of it; nothing is, if its table was altered since."""
-        found = {}
-        for row in connection.execute(sa.select(self._publication).with_for_update()):
-            known = None
+        rows = connection.execute(sa.select(self._publication).with_for_update())
+        return {(row.mart, row.slice): (_version(row.lake_version), self._known(row)) for row in rows}
+
+    def _known(self, row: sa.Row[Any]) -> Known | None:
+        """What a row on record says; None if that is too little, as an older salesmart wrote it, or no sense, as a person may have."""
+        if row.is_stale or not row.fingerprint or not row.lake_files or row.mart not in self._tables:
+            return None
+        try:
             sums = {name: Decimal(value) for name, value in json.loads(row.sums).items()}
-            # Rows of an older salesmart, or of a table that had other columns, say too little.
-            says_all = not row.is_stale and row.fingerprint and row.lake_files and row.mart in self._tables
-            if says_all and list(sums) == list(self._tables[row.mart].money_columns):
-                known = Known(row.lake_version, row.lake_files, Totals(row.row_count, sums, int(row.fingerprint)))
-            found[row.mart, row.slice] = row.lake_version, known
-        return found
+            known = Known(int(row.lake_version), row.lake_files, Totals(int(row.row_count), sums, int(row.fingerprint)))
+        except (TypeError, ValueError, AttributeError, InvalidOperation):
+            return None
+        return known if list(sums) == list(self._tables[row.mart].money_columns) else None
 
     def _note(self, connection: sa.Connection, load: SliceLoad, totals: Totals, written: int, run_id: str, token: str) -> Publication:
         """Write down that a slice is published."""
@@ -243,3 +251,22 @@ class Publisher:
                 return bool(connection.scalar(sa.select(sa.func.count()).where(self._publication.c.token == token)))
         except Retryable:
             return None
+
+
+def _version(version: object) -> int:
+    """The lake version of a slice on record; 0 where somebody has taken it out."""
+    return version if isinstance(version, int) else 0
+
+
+def _slice_name(table: Table, value: object) -> str:
+    """The slice of a row in the database by its slice column, which is text on SQLite, and on a lax MySQL may be `0000-00-00`."""
+    text = str(value)
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise Permanent(
+        f"{table.name} has rows in the database whose {slice_column(table)} is {text!r}, which is no date: delete them, or rename the "
+        f"table (ALTER TABLE {table.name} RENAME TO {table.name}_old): it is then made anew and filled from the lake."
+    )

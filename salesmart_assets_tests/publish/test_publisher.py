@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -204,7 +206,11 @@ def test_one_row_changed_on_the_way_stops_the_publication(engine: sa.Engine, col
 
 @pytest.mark.parametrize(
     "change",
-    ["UPDATE every_type SET note = 'typo' WHERE customer_id = 2", "DELETE FROM every_type WHERE customer_id < 2", "DELETE FROM every_type"],
+    [
+        "UPDATE every_type SET note = 'typo' WHERE customer_id = 2",
+        "DELETE FROM every_type WHERE customer_id < 2",
+        "DELETE FROM every_type",
+    ],
 )
 def test_what_was_changed_by_hand_is_put_right(engine: sa.Engine, known: Known, change: str) -> None:
     """What somebody else wrote into a mart, or took out of it, is put right by the next publication, and only that is written."""
@@ -219,6 +225,34 @@ def test_what_was_changed_by_hand_is_put_right(engine: sa.Engine, known: Known, 
     assert read_table(engine, EVERY_TYPE) == made.read()
 
 
+@pytest.mark.parametrize("value", ["amount + 0.004", "amount - 0.0000001", "'no number'"])
+def test_a_decimal_that_is_none_is_put_right(tmp_path: Path, known: Known, value: str) -> None:
+    """On SQLite, which stores anything anywhere, a number with places that its column has not, or none at all, is a difference."""
+    engine = open_database(f"sqlite:///{tmp_path / 'marts.db'}")
+    publisher = Publisher(engine, TABLES)
+    made = known(load(EVERY_TYPE, [every_type(i, amount=Decimal(i) / 4) for i in range(5)]))
+    publisher.publish([made], "run-1")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE every_type SET amount = {value} WHERE customer_id IN (0, 3)")
+    assert publisher.difference(made)
+    (publication,) = publisher.publish([made], "run-2")
+    assert (publication.changed_rows, publisher.difference(made)) == (2, "")
+    assert read_table(engine, EVERY_TYPE) == made.read()
+
+
+def test_another_charset_is_no_difference(mariadb: MariaDb) -> None:
+    """A table that somebody gave another character set holds the same texts, and is published to as before."""
+    engine = open_database(mariadb.url(f"charset_{uuid.uuid4().hex}"))
+    publisher = Publisher(engine, TABLES)
+    publisher.publish([load(EVERY_TYPE, [every_type(i, note="né") for i in range(3)])], "run-1")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE every_type CONVERT TO CHARACTER SET latin1")
+    made = load(EVERY_TYPE, [every_type(i, note="né" if i else "où") for i in range(4)], 2)
+    assert publisher.publish([made], "run-2")[0].changed_rows == 2
+    assert publisher.difference(made) == ""
+    assert read_table(engine, EVERY_TYPE) == made.read()
+
+
 def test_a_record_that_is_not_true_is_not_relied_on(engine: sa.Engine) -> None:
     """If what is on record as published is not what the lake had then, all rows are compared, and the lake's stand in the end."""
     lake, other = Lake(), Lake()
@@ -229,6 +263,45 @@ def test_a_record_that_is_not_true_is_not_relied_on(engine: sa.Engine) -> None:
     (publication,) = Publisher(engine, TABLES).publish([made], "run-2")
     assert publication.changed_rows == 5
     assert read_table(engine, EVERY_TYPE) == made.read()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE publication SET sums = 'none', fingerprint = 'none'",
+        "UPDATE publication SET sums = '[1]'",
+        'UPDATE publication SET sums = \'{"amount": "much"}\'',
+        "ALTER TABLE publication DROP COLUMN lake_version",
+        "ALTER TABLE publication DROP COLUMN row_count",
+        "ALTER TABLE publication DROP COLUMN sums",
+    ],
+)
+def test_a_record_that_makes_no_sense_is_not_relied_on(engine: sa.Engine, known: Known, change: str) -> None:
+    """What somebody else wrote into the record of publications, or took out of it, keeps no publication from being made."""
+    rows = [every_type(i) for i in range(5)]
+    Publisher(engine, TABLES).publish([known(load(EVERY_TYPE, rows))], "run-1")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(change)
+    publisher = Publisher(engine, TABLES)
+    assert publisher.published().keys() <= {("every_type", NOVEMBER)}
+    made = known(load(EVERY_TYPE, [*rows[:4], every_type(4, note="later")], 2))
+    (publication,) = publisher.publish([made], "run-2")
+    assert publication.changed_rows == 2
+    assert read_table(engine, EVERY_TYPE) == made.read()
+    assert publisher.published() == {("every_type", NOVEMBER): 2}
+
+
+@pytest.mark.parametrize("text", ["2026-11", "", "20261101"])
+def test_rows_of_no_slice_are_told(tmp_path: Path, text: str) -> None:
+    """On SQLite, which keeps any text as a date, rows that are of no month are told with what to do, not passed over."""
+    engine = open_database(f"sqlite:///{tmp_path / 'marts.db'}")
+    publisher = Publisher(engine, TABLES)
+    publisher.publish([team_load(2)], "run-1")
+    assert (TEAM.name, NOVEMBER) in publisher.slices()
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {TEAM.name} SET sales_month = :text"), {"text": text})
+    with pytest.raises(Permanent, match=f"{TEAM.name} has rows in the database whose sales_month is '{text}', which is no date"):
+        publisher.slices()
 
 
 def test_what_was_compared_stays_until_the_commit(engine: sa.Engine) -> None:
