@@ -1153,6 +1153,15 @@ def main() -> None:
         click.echo(f"salesmart: {place}{error.strerror or error}. Check the path, its rights and the free space.", err=True)
         sys.exit(2)
     except Exception as error:
+        from polars.exceptions import ComputeError
+
+        if isinstance(error, ComputeError) and "parquet" in str(error):
+            click.echo(
+                f"salesmart: A file of the lake is damaged ({str(error).splitlines()[0]}). Restore it from a copy of the lake, or have the "
+                "batches that its rows are of computed anew: salesmart run --date DATE_OR_MONTH",
+                err=True,
+            )
+            sys.exit(1)
         cause = _disk_trouble(error)
         if cause is None:
             raise

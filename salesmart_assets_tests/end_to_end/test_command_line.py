@@ -117,3 +117,11 @@ def test_two_homes_do_not_touch_each_other(salesmart: Installation, tmp_path_fac
     other = Installation(tmp_path_factory.mktemp("other") / "home")
     salesmart("land", salesmart.write("a.csv", f"{HEADER}\n"), "--source", "sales")
     assert other.json("landing", "ls", "--json") == []
+
+
+def test_a_name_that_no_object_can_have(salesmart: Installation) -> None:
+    """A file whose name is no UTF-8 is not landed, nor any that was named beside it."""
+    names = [salesmart.write(name, "") for name in ("a.csv", "caf\udce9.csv")]
+    done = salesmart("land", *names, "--source", "sales", code=2)
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert "'caf\\udce9.csv' is not UTF-8" in done.stderr

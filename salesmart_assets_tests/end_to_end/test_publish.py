@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -34,3 +35,21 @@ def test_publish_says_what_it_put_right(salesmart: Installation) -> None:
     assert tuple(rows[0]) == PUBLISH_COLUMNS
     assert [(row["mart"], row["slice"]) for row in rows if row["changed_rows"]] == [("sales_team_mart", "2026-09-01")]
     assert "Left out, because a batch is in the middle of them: 2026-08. `salesmart run` finishes and publishes them." in done.stderr
+
+
+def test_a_damaged_file_of_the_lake_is_told(salesmart: Installation) -> None:
+    """A file of the lake that is cut short, as by a disk that fails, is one sentence with what to do, and doing that mends it."""
+    path = salesmart.write("a.csv", f"{HEADER}\n1,121,bread,2026-08-01,1,2.50,2,5.00\n")
+    salesmart("land", path, "--source", "sales", "--date", "2026-08-01")
+    salesmart("run")
+    with salesmart.platform() as platform:
+        for file in platform.lake.snapshot("sales_team_mart").files:
+            place = Path(platform.lake.root) / "sales_team_mart" / file.path
+            place.write_bytes(place.read_bytes()[:1000])
+    for command in (("publish",), ("reconcile", "--ledger-only")):
+        done = salesmart(*command, code=1)
+        assert "A file of the lake is damaged (" in done.stderr
+        assert "salesmart run --date" in done.stderr
+    salesmart("run", "--date", "2026-08-01")
+    salesmart("reconcile")
+    salesmart("publish")
