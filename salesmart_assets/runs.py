@@ -121,7 +121,7 @@ def instance(settings: Settings) -> Iterator[DagsterInstance]:
 
 
 def run_batch(opened: DagsterInstance, batch_date: date, *, rebuild: bool) -> BatchRun:
-    """Run `load_batch` for one batch date in this process; never raises for a failed batch."""
+    """Run `load_batch` for one batch date in this process; never raises for a failed batch, but for one that was interrupted."""
     job = defs.resolve_job_def("load_batch")
     tags = {PROCESS_TAG: this_process()} | ({} if rebuild else {TAKE_TAG: PENDING})
     started = monotonic()
@@ -139,6 +139,9 @@ def run_batch(opened: DagsterInstance, batch_date: date, *, rebuild: bool) -> Ba
         restated |= set(months.value) if isinstance(months, JsonMetadataValue) and isinstance(months.value, list) else set()
     (record,) = opened.get_run_records(RunsFilter(run_ids=[result.run_id]))
     outcome = outcome_of(opened, record)
+    if any(failure.error == DagsterExecutionInterruptedError.__name__ for failure in outcome.failures):
+        # In the middle of a step Dagster takes it for that step's failure, and the next batch would begin.
+        raise KeyboardInterrupt
     return BatchRun(batch_date, result.run_id, monotonic() - started, outcome.why(with_data=True), outcome, frozenset(restated), steps)
 
 

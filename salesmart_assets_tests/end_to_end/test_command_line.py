@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -125,3 +129,20 @@ def test_a_name_that_no_object_can_have(salesmart: Installation) -> None:
     done = salesmart("land", *names, "--source", "sales", code=2)
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
     assert "'caf\\udce9.csv' is not UTF-8" in done.stderr
+
+
+def test_a_run_that_is_interrupted_ends(salesmart: Installation) -> None:
+    """Ctrl-C, or a service manager that stops `salesmart run`, ends it, also in the middle of a step; no other batch begins."""
+    for day in ("2026-08-01", "2026-08-02"):
+        path = salesmart.write(f"{day}.csv", f"{HEADER}\n1,121,bread,{day},1,2.50,2,5.00\n")
+        salesmart("land", path, "--source", "sales", "--date", day)
+    command = [sys.executable, "-m", "salesmart_assets.cli", "run"]
+    run = subprocess.Popen(command, env=salesmart.environment, stderr=subprocess.PIPE, text=True)
+    log = salesmart.home / "logs" / "info.jsonl"
+    while not (log.exists() and "step.started" in log.read_text("utf-8")):
+        assert run.poll() is None
+        time.sleep(0.02)
+    run.send_signal(signal.SIGTERM)
+    assert "Interrupted. What was begun is finished or repaired by the next `salesmart run`." in run.communicate()[1]
+    assert run.returncode == 130
+    assert "2026-08-02" not in {line["batch_date"] for line in salesmart.json("logs", "--format", "json")}
