@@ -45,6 +45,8 @@ def test_an_engine_of_somebody_else_is_left_running(sail_engine: Engine) -> None
     assert sail_engine.session().range(3).count() == 3
 
 
+# pyspark tells by a deprecated method that it can't release what is gone.
+@pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning")
 def test_a_session_outlives_long_steps_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that is not used for minutes, while large files are read, is still there: Sail is told to keep it for a week."""
     with Engine.start("sail"):
