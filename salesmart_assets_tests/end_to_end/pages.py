@@ -42,8 +42,9 @@ _WITHOUT_REPORTS = Definitions(
 _DIFFERS = (
     (re.compile(r"in [\d.]+ s \([\d.]+ \w+/s\)"), f"in {LEFT_OUT} s"),
     (re.compile(r"/replay/\w+\.jsonl"), f"/replay/{LEFT_OUT}.jsonl"),
+    (re.compile(r"^Time: .*\n", re.MULTILINE), ""),
 )
-"""What differs each time, and what a page has in its place."""
+"""What differs each time, and what a page has in its place; nothing for where the time went."""
 _BLOCK = re.compile(r"^```sh\n(?P<commands>.*?)^```\n(?:\n^```text\n(?P<printed>.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 _ASK = """
 salesmart() {
