@@ -113,7 +113,8 @@ def _from_vault(place: str, setting: str) -> str:
     from hvac.exceptions import VaultError
     from requests.exceptions import RequestException
 
-    where = f"the vault at {os.environ.get('VAULT_ADDR', 'VAULT_ADDR, which is not set,')}"
+    # What stands before an @ is somebody's name and password.
+    where = f"the vault at {re.sub(r'//[^/]*@', '//', os.environ.get('VAULT_ADDR', 'VAULT_ADDR, which is not set,'))}"
     try:
         client = hvac.Client(timeout=_TIMEOUT_SECONDS, namespace=os.environ.get("VAULT_NAMESPACE"))
         # Any token that may read at the path may ask what is mounted there; so asks the `vault` command.

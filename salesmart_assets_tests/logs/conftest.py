@@ -14,7 +14,7 @@ from salesmart_assets.logs.files import LevelFiles
 def log() -> Iterator[logging.Logger]:
     """The package's logger, without files."""
     logger = logging.getLogger("salesmart_assets")
-    before, level = list(logger.handlers), logger.level
+    before, level, passes_on = list(logger.handlers), logger.level, logger.propagate
     logger.handlers = [h for h in before if not isinstance(h, LevelFiles)]
     yield logger
     for handler in logger.handlers:
@@ -22,3 +22,4 @@ def log() -> Iterator[logging.Logger]:
             handler.close()
     logger.handlers = before
     logger.setLevel(level)
+    logger.propagate = passes_on

@@ -143,7 +143,7 @@ def test_a_vault_that_does_not_answer(in_vault: hvac.Client, monkeypatch: pytest
     monkeypatch.setenv("VAULT_TOKEN", "hidden-word-in-here")
     with pytest.raises(Unreachable, match=r"\(Forbidden\)") as refused:
         Settings.load()
-    monkeypatch.setenv("VAULT_ADDR", "http://127.0.0.1:9")
+    monkeypatch.setenv("VAULT_ADDR", "http://ann:hidden-word-in-here@127.0.0.1:9")
     with pytest.raises(Unreachable, match=r"the vault at http://127.0.0.1:9 .*\(ConnectionError\)") as silent:
         Settings.load()
     monkeypatch.setenv("SALESMART_DATABASE_URL", "aws-secret:plain")
