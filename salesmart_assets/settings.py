@@ -333,7 +333,7 @@ class Settings(BaseSettings):
             raise UsageError(f"{PREFIX}ALERT_EMAIL_TO cannot be used: it needs a mail server in {PREFIX}ALERT_SMTP_URL.")
         if "%" in loaded.lake_uri:
             # The libraries beneath disagree on whether it begins an escape.
-            raise UsageError(f"The lake cannot lie in {loaded.lake_uri}, for the % in it: set {PREFIX}HOME or {PREFIX}LAKE to another place.")
+            raise UsageError(f"The lake cannot lie in {loaded.lake_uri}, for the % in it: choose another by {PREFIX}HOME or {PREFIX}LAKE.")
         return loaded
 
     @classmethod
