@@ -19,11 +19,14 @@ demo: $(READY) ## See it work: files land, are checked, and become marts and rep
 dev: $(READY) ## Start it: Dagster's UI, the sensor, and a local S3 endpoint
 	@$(BIN)/salesmart dev
 
+# One more than there are cores, for tests wait for servers and processes, too.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))')
+
 .PHONY: test
 test: $(READY) ## Run every test; ARGS="-k ledger" runs some
 	@.ci/needs
 	@.ci/jars
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --durations 10 --durations-min 1 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --durations 10 --durations-min 1 $(ARGS)
 
 .PHONY: docs
 docs: $(READY) ## Build the documentation as a site, in build/site

@@ -6,8 +6,12 @@ import importlib.util
 import logging
 import os
 import re
+import signal
+import socket
+import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -139,19 +143,47 @@ def run_batch(opened: DagsterInstance, batch_date: date, *, rebuild: bool) -> Ba
         restated |= set(months.value) if isinstance(months, JsonMetadataValue) and isinstance(months.value, list) else set()
     (record,) = opened.get_run_records(RunsFilter(run_ids=[result.run_id]))
     outcome = outcome_of(opened, record)
-    if any(failure.error == DagsterExecutionInterruptedError.__name__ for failure in outcome.failures):
-        # In the middle of a step Dagster takes it for that step's failure, and the next batch would begin.
-        raise KeyboardInterrupt
     return BatchRun(batch_date, result.run_id, monotonic() - started, outcome.why(with_data=True), outcome, frozenset(restated), steps)
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C during a run reaches the caller as such, after Dagster has noted it."""
-    try:
-        yield
-    except DagsterExecutionInterruptedError:
-        raise KeyboardInterrupt from None
+    """Ctrl-C during a run reaches the caller as such, after Dagster has noted it.
+
+    Dagster turns it into an error, which can be raised anywhere: in the middle of a step it is that step's failure, and in a
+    library's callback it is swallowed. So what counts is whether the signal came.
+    """
+    with _signals() as came:
+        try:
+            yield
+        except DagsterExecutionInterruptedError:
+            raise KeyboardInterrupt from None
+        if came() & {signal.SIGINT, signal.SIGTERM}:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], AbstractSet[int]]]:
+    """What tells which signals came meanwhile; none are seen outside the main thread, where Python tells nobody."""
+    if threading.current_thread() is not threading.main_thread():
+        yield frozenset
+        return
+    read, write = socket.socketpair()
+    with read, write:
+        read.setblocking(False)
+        write.setblocking(False)
+        before = signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+
+        def came() -> AbstractSet[int]:
+            try:
+                return frozenset(read.recv(4096))
+            except BlockingIOError:
+                return frozenset()
+
+        try:
+            yield came
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def load(platform: Platform, dates: Sequence[date]) -> list[BatchRun]:

@@ -331,9 +331,6 @@ class Settings(BaseSettings):
         loaded = cls._checked(opened, overrides)
         if loaded.alert_email_to and loaded.alert_smtp_url is None:
             raise UsageError(f"{PREFIX}ALERT_EMAIL_TO cannot be used: it needs a mail server in {PREFIX}ALERT_SMTP_URL.")
-        if "%" in loaded.lake_uri:
-            # The libraries beneath disagree on whether it begins an escape.
-            raise UsageError(f"The lake cannot lie in {loaded.lake_uri}, for the % in it: choose another by {PREFIX}HOME or {PREFIX}LAKE.")
         return loaded
 
     @classmethod

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import getpass
-import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,31 +93,32 @@ class MariaDbServer:
         """Start it, on the port that it has had, and wait until it answers."""
         with (self._home / "server.log").open("wb") as output:
             self._process = subprocess.Popen(
-                [
-                    self._server,
-                    "--no-defaults",
-                    f"--user={getpass.getuser()}",
-                    f"--datadir={self._home / 'data'}",
-                    f"--socket={self._home / 's'}",
-                    f"--pid-file={self._home / 'pid'}",
-                    f"--init-file={self._home / 'init.sql'}",
-                    f"--tmpdir={self._home}",
-                    f"--port={self.database.port}",
-                    "--bind-address=127.0.0.1",
-                    "--skip-name-resolve",
-                    "--skip-log-bin",
-                    "--performance-schema=OFF",
-                    "--innodb-buffer-pool-size=24M",
-                    "--innodb-log-file-size=4M",
-                    "--innodb-flush-method=nosync",
-                    "--key-buffer-size=1M",
-                    "--table-open-cache=200",
-                    *self._safety,
-                    *self._options,
-                ],
+                dying_with_parent(
+                    [
+                        self._server,
+                        "--no-defaults",
+                        f"--user={getpass.getuser()}",
+                        f"--datadir={self._home / 'data'}",
+                        f"--socket={self._home / 's'}",
+                        f"--pid-file={self._home / 'pid'}",
+                        f"--init-file={self._home / 'init.sql'}",
+                        f"--tmpdir={self._home}",
+                        f"--port={self.database.port}",
+                        "--bind-address=127.0.0.1",
+                        "--skip-name-resolve",
+                        "--skip-log-bin",
+                        "--performance-schema=OFF",
+                        "--innodb-buffer-pool-size=24M",
+                        "--innodb-log-file-size=4M",
+                        "--innodb-flush-method=nosync",
+                        "--key-buffer-size=1M",
+                        "--table-open-cache=200",
+                        *self._safety,
+                        *self._options,
+                    ]
+                ),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
         deadline = time.monotonic() + _START_SECONDS
         while self._process.poll() is None and time.monotonic() < deadline:
@@ -201,8 +199,19 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
-def die_with_parent() -> None:
-    """Have the kernel end the server when this process ends, even if it is killed."""
-    pr_set_pdeathsig = 1
-    if ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL) != 0:
-        os._exit(1)
+# What the process does between its start and the program's; 1 is PR_SET_PDEATHSIG.
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+if ctypes.CDLL(None).prctl(1, signal.SIGKILL) != 0:
+    sys.exit("the kernel does not promise to end this process with its parent")
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """The command, such that the kernel ends what it starts when this process ends, even if it is killed.
+
+    Not by `preexec_fn`: for that Python forks this process, and gRPC, which Sail and Dagster bring into it, then aborts the child
+    now and then.
+    """
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, *command] if sys.platform == "linux" else list(command)

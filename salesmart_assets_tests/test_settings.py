@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -52,10 +51,3 @@ def test_a_policy_that_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch, s
     assert f"SALESMART_{setting} cannot be used: " in str(refused.value)
     assert says in str(refused.value)
     assert "guess me" not in str(refused.value)
-
-
-def test_a_folder_that_the_lake_cannot_lie_in_is_told(tmp_path: Path) -> None:
-    """A % in the lake's path, which libraries take for the beginning of an escape, is told before anything is made there."""
-    with pytest.raises(UsageError, match=r"The lake cannot lie in .*50%off/lake, for the % in it"):
-        Settings.load(home=tmp_path / "50%off")
-    assert Settings.load(home=tmp_path / "50 % off", lake=str(tmp_path / "lake")).lake_uri == str(tmp_path / "lake")

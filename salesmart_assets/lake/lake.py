@@ -16,7 +16,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import Schema
 
 from salesmart_assets.contracts import Table, Tables
-from salesmart_assets.errors import Permanent, Unreachable
+from salesmart_assets.errors import Permanent, Unreachable, UsageError
 from salesmart_assets.lake.committer import Committer
 from salesmart_assets.lake.files import NewFile, find_new
 from salesmart_assets.lake.log import DeltaLog
@@ -45,8 +45,14 @@ class Lake:
 
     @classmethod
     def open(cls, settings: Settings, tables: Tables) -> Lake:
-        """The lake that the settings name; a local folder is created. Raises `Unreachable` where it can't be."""
+        """The lake that the settings name; a local folder is created.
+
+        Raises `UsageError` for a place that no table can be written to, and `Unreachable` where the folder can't be created.
+        """
         root = settings.lake_uri
+        if "%" in root:
+            # The libraries beneath disagree on whether it begins an escape.
+            raise UsageError(f"The lake cannot lie in {root}, for the % in it: choose another place by SALESMART_HOME or SALESMART_LAKE.")
         if root.startswith("s3://"):
             return cls(root, tables, S3(settings))
         if "://" in root:

@@ -27,6 +27,7 @@ from salesmart_assets.errors import Unreachable, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.connect.client.retries import RetryPolicy
 
 Kind = Literal["sail", "spark", "connect"]
 
@@ -238,9 +239,26 @@ def _connect(remote: str) -> SparkSession:
         session: SparkSession = SparkSession.builder.remote(remote).create()
     # Whatever fails is raised as well; the client would also print it, and at its end a call that Sail does not know.
     logging.getLogger("pyspark.sql.connect.logging").setLevel(logging.CRITICAL + 1)
+    connected: Any = session  # pyspark declares the class of sessions without Connect
+    connected.client.set_retry_policies([*connected.client.get_retry_policies(), _again_if_garbled()])
     for key, value in SESSION_CONFIG.items():
         session.conf.set(key, value)
     return session
+
+
+def _again_if_garbled() -> RetryPolicy:
+    """Asks again where gRPC could not make sense of an answer, as happens now and then.
+
+    Asking twice is harmless: what a plan gives goes on after the last part that came, and nothing is written by plans.
+    """
+    import grpc
+    from pyspark.sql.connect.client.retries import RetryPolicy
+
+    class Garbled(RetryPolicy):
+        def can_retry(self, exception: BaseException) -> bool:
+            return isinstance(exception, grpc.RpcError) and "Exception deserializing response" in str(exception)
+
+    return Garbled(max_retries=3, initial_backoff=50)
 
 
 def frame_of(session: SparkSession, rows: pa.Table) -> DataFrame:

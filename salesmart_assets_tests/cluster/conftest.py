@@ -23,7 +23,7 @@ import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from salesmart_assets_tests.conftest import die_with_parent, free_ports
+from salesmart_assets_tests.conftest import dying_with_parent, free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 JARS = ROOT / ".jars"
@@ -162,14 +162,13 @@ def _start(stack: ExitStack, home: Path, name: str, *command: str) -> subprocess
     home.mkdir(exist_ok=True)
     with (home / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [str(spark / "bin" / "spark-class"), *command],
+            dying_with_parent([str(spark / "bin" / "spark-class"), *command]),
             env=environment,
             cwd=home,
             stdout=log,
             stderr=log,
             # A group of its own, so that its executors die with it.
             start_new_session=True,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     stack.callback(_end, process)
     return process
@@ -240,10 +239,9 @@ class Driver:
             _WHO: "driver",
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "salesmart_assets_tests.batches", day],
+            dying_with_parent([sys.executable, "-m", "salesmart_assets_tests.batches", day]),
             env={**kept, **settings, **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )

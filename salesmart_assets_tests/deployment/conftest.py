@@ -6,7 +6,6 @@ import json
 import secrets
 import shutil
 import subprocess
-import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from salesmart_assets_tests.conftest import die_with_parent, free_ports
+from salesmart_assets_tests.conftest import dying_with_parent, free_ports
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -91,9 +90,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     ]
     log = home / "store.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=home, preexec_fn=die_with_parent if sys.platform == "linux" else None
-        )
+        process = subprocess.Popen(dying_with_parent(command), stdout=output, stderr=output, cwd=home)
     try:
         running = Store(f"http://127.0.0.1:{ports['s3.port']}", secret)
         _make_buckets(running, [*BUCKETS.values(), "retail"], process, log)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from salesmart_assets_tests.conftest import MariaDb, die_with_parent, free_ports
+from salesmart_assets_tests.conftest import MariaDb, dying_with_parent, free_ports
 from salesmart_assets_tests.deployment.conftest import COMPOSE, DEPLOY, Store
 from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 
@@ -72,12 +72,11 @@ class Host:
             for name in OURS:
                 with (self.home / f"{name}.log").open("wb") as log:
                     self.processes[name] = subprocess.Popen(
-                        self.command(COMPOSE["services"][name]["command"]),
+                        dying_with_parent(self.command(COMPOSE["services"][name]["command"])),
                         env=self.environment,
                         cwd=self.home,
                         stdout=log,
                         stderr=log,
-                        preexec_fn=die_with_parent if sys.platform == "linux" else None,
                     )
             for name in OURS:
                 self._wait(name)

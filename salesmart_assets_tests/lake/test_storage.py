@@ -22,7 +22,7 @@ from moto.server import ThreadedMotoServer
 
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.contracts import build_tables, load_contracts
-from salesmart_assets.errors import Unreachable
+from salesmart_assets.errors import Unreachable, UsageError
 from salesmart_assets.lake import Lake
 from salesmart_assets.lake.storage import S3
 from salesmart_assets.lake.writer import PartitionWriter
@@ -164,3 +164,13 @@ def test_no_credentials_at_all(guarded: Guarded, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(Unreachable, match=r"\(ProfileNotFound\)"):
         S3(settings(tmp_path, guarded)).options()
+
+
+def test_a_folder_that_the_lake_cannot_lie_in_is_told(tmp_path: Path) -> None:
+    """A % in the lake's path, which libraries take for the beginning of an escape, is told before anything is made there."""
+    tables = build_tables(load_contracts())
+    with pytest.raises(UsageError, match=r"The lake cannot lie in .*50%off/lake, for the % in it"):
+        Lake.open(Settings(home=tmp_path / "50%off"), tables)
+    assert list(tmp_path.iterdir()) == []
+    Lake.open(Settings(home=tmp_path / "50%off", lake=str(tmp_path / "lake")), tables)
+    assert [path.name for path in tmp_path.iterdir()] == ["lake"]

