@@ -414,6 +414,16 @@ class Settings(BaseSettings):
         """Whether the landing zone is served by the program itself over `HOME/s3`."""
         return self.s3_endpoint_url in (None, "", "local")
 
+    @property
+    def own_s3_folder(self) -> Path:
+        """The folder whose files are the objects of the built-in endpoint."""
+        return self.root / "s3"
+
+    @property
+    def s3_folder(self) -> Path | None:
+        """The folder whose files are the landing zone's objects; None where another store holds them."""
+        return self.own_s3_folder if self.uses_local_s3 else None
+
     @cached_property
     def landing_bucket(self) -> str:
         """Bucket of the landing zone."""

@@ -215,12 +215,10 @@ def _archive(platform: Platform, file: File) -> bool:
             "rows_read": file.rows_read,
         }
     try:
-        key = platform.zone.archive(landed, file.source, "error" if file.outcome == "rejected" else "processed", reason)
+        moved = platform.zone.archive(landed, file.source, "error" if file.outcome == "rejected" else "processed", reason)
     except (ObjectGone, ObjectChanged):
         # Somebody took it away or put something new in its place: what is there now is not what was read, so it stays.
         return False
     reach("files.archived")
-    found = platform.zone.head(key, bucket=file.bucket)
-    if found is not None:
-        platform.ledger.moved(file.file_id, key, found.etag, found.version_id)
-    return found is not None
+    platform.ledger.moved(file.file_id, *moved)
+    return True

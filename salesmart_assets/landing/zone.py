@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from salesmart_assets.errors import Permanent, Retryable, Unreachable, UsageError
-from salesmart_assets.landing.archive import Archive
+from salesmart_assets.landing.archive import Archive, Moved
 from salesmart_assets.landing.bucket import Bucket, own_version
 from salesmart_assets.landing.faults import BucketFault, ObjectChanged, ObjectDenied, ObjectGone, StoreFault, code_of, translated
 from salesmart_assets.landing.listing import read_listings_quickly
@@ -50,6 +50,7 @@ __all__ = [
 
 _BLOCK_BYTES = 1 << 20
 _MULTIPART_BYTES = 32 << 20
+_MD5_DIGITS = 32
 _MOST_PARTS = 9_000
 _MOST_STRAYS = 100
 _READ_PAUSES = (0.2, 0.8, 3.2)  # seconds before each further attempt
@@ -60,18 +61,20 @@ _MISSING = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "405", "MethodNotAl
 class LandingZone:
     """Where producers drop objects: PREFIX/SOURCE/dt=YYYY-MM-DD/FILE in a bucket, with processed/ and error/ beside PREFIX.
 
-    `prefix` has a trailing slash or is empty. `local` says that the store is the program's own endpoint. Its methods take
-    another bucket of the same store by name: a source may have more places, and its own processed/ and error/ in each bucket.
+    `prefix` has a trailing slash or is empty. `folder` is the one that the program's own endpoint serves; None for other stores.
+    Its methods take another bucket of the same store by name: a source may have more places, and its own processed/ and error/ in
+    each bucket.
     """
 
-    def __init__(self, client: S3Client, bucket: str, prefix: str, *, local: bool) -> None:
+    def __init__(self, client: S3Client, bucket: str, prefix: str, *, folder: Path | None) -> None:
         """Use the client, whose listings are made cheap and whose retries are told; nothing is asked of the store yet."""
         read_listings_quickly(client)
         tell_of_retries(client)
         self.client = client
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self.local = local
+        self.folder = folder
+        self.local = folder is not None
         self._buckets: dict[str, Bucket] = {}
         if self.prefix in (self.area("processed"), self.area("error")):
             raise UsageError(f"SALESMART_LANDING can't end in {PurePosixPath(self.prefix).name}/: finished objects are moved there.")
@@ -194,7 +197,9 @@ class LandingZone:
     def _read_exactly(self, bucket: str, key: str, etag: str, size: int, version_id: str | None, into: BinaryIO) -> str:
         changed = f"s3://{bucket}/{key} was overwritten after it was listed. The new object is picked up by itself."
         wanted: dict[str, Any] = {"VersionId": version_id} if version_id else {}
-        sha, md5, count = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+        sha, count = hashlib.sha256(), 0
+        # What the local endpoint's ETag is made of; in homes of earlier releases it is MD5.
+        hashed = hashlib.md5(usedforsecurity=False) if self.local and len(etag) == _MD5_DIGITS else sha
         with translated("Reading", bucket, key):
             answer = self.client.get_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **wanted)
             with answer["Body"] as body:
@@ -210,14 +215,14 @@ class LandingZone:
                     raise StoreFault(f"s3://{bucket}/{key} {short}")
                 while block := body.read(_BLOCK_BYTES):
                     sha.update(block)
-                    if self.local:
-                        md5.update(block)
+                    if hashed is not sha:
+                        hashed.update(block)
                     into.write(block)
                     count += len(block)
         if count != size:
             raise StoreFault(f"s3://{bucket}/{key} broke off after {count} of {size} bytes. It is tried again by the next run.")
         # The local endpoint hashes the file before it sends it; a file changed in its folder in between is seen here.
-        if self.local and md5.hexdigest() != etag:
+        if self.local and hashed.hexdigest() != etag:
             raise ObjectChanged(changed)
         return sha.hexdigest()
 
@@ -278,15 +283,16 @@ class LandingZone:
         there = self._bucket(bucket)
         return self.local or there.versioning == "on" or there.conditional_delete(self.area("processed"))
 
-    def archive(self, landed: LandedObject, source: str, kind: Literal["processed", "error"], reason: dict[str, Any] | None) -> str:
-        """Move exactly this object to processed/SOURCE/… or error/SOURCE/…; returns its new key. May be repeated after a crash.
+    def archive(self, landed: LandedObject, source: str, kind: Literal["processed", "error"], reason: dict[str, Any] | None) -> Moved:
+        """Move exactly this object to processed/SOURCE/… or error/SOURCE/…; returns where it is. May be repeated after a crash.
 
         A re-delivered name is kept apart by a part of its identity. `reason` goes to KEY.reason.json. What landed at the old key
         meanwhile stays there. Raises `ObjectGone` or `ObjectChanged` if what was read can no longer be had.
         """
         bucket = self._bucket(landed.bucket)
         conditional = not self.local and bucket.versioning != "on" and bucket.conditional_delete(self.area("processed"))
-        return Archive(bucket, conditional, self.local).move(landed, self._archive_key(landed, source, kind), reason)
+        folder = self.folder / bucket.name if self.folder is not None else None
+        return Archive(bucket, conditional, folder).move(landed, self._archive_key(landed, source, kind), reason)
 
     def _archive_key(self, landed: LandedObject, source: str, kind: Literal["processed", "error"]) -> str:
         under = f"{self.prefix}{source}/"
@@ -310,7 +316,7 @@ def connect(settings: Settings, endpoint: LocalEndpoint | None, *, timeout_secon
     if settings.uses_local_s3:
         keys = local_credentials(settings)
         url = endpoint.url if endpoint is not None else settings.s3_local_url or f"http://127.0.0.1:{settings.s3_port}"
-        access_key, secret = keys
+        access_key, secret = keys.access_key_id, keys.secret_access_key
     elif url == "aws":
         url = None
     config = Config(
@@ -334,4 +340,4 @@ def connect(settings: Settings, endpoint: LocalEndpoint | None, *, timeout_secon
         )
     except (BotoCoreError, ValueError) as error:
         raise Unreachable(f"No S3 client can be made for {settings.landing}: {error}. Check the SALESMART_S3_… settings.") from error
-    return LandingZone(client, settings.landing_bucket, settings.landing_prefix, local=settings.uses_local_s3)
+    return LandingZone(client, settings.landing_bucket, settings.landing_prefix, folder=settings.s3_folder)

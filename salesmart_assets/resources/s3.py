@@ -66,7 +66,7 @@ class LandingS3(ConfigurableResource[None]):
         """The landing zone in that store; raises `Unreachable` if it does not answer."""
         from salesmart_assets.landing.zone import LandingZone
 
-        zone = LandingZone(self.get_client(), settings.landing_bucket, settings.landing_prefix, local=settings.uses_local_s3)
+        zone = LandingZone(self.get_client(), settings.landing_bucket, settings.landing_prefix, folder=settings.s3_folder)
         zone.reach()
         return zone
 

@@ -130,7 +130,7 @@ def _store(request: pytest.FixtureRequest, kind: str) -> Store:
     producer.create_bucket(Bucket=name)
     if kind == "versioned":
         producer.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    zone = LandingZone(client, name, "landing/", local=kind == "local")
+    zone = LandingZone(client, name, "landing/", folder=settings.own_s3_folder if kind == "local" else None)
     zone.can_archive_safely()  # asked once: what tests do at the zone's requests does not meet the trial
     return Store(kind, zone, producer, settings.root / "s3" / name if kind == "local" else None)
 

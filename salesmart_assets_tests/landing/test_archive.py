@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from salesmart_assets.landing.folder import ObjectFile
 from salesmart_assets.landing.objects import LandedObject
 from salesmart_assets.landing.zone import LandingZone, ObjectChanged, ObjectGone
 from salesmart_assets_tests.landing.conftest import Store
@@ -45,7 +48,7 @@ def _raise() -> None:
 
 
 def _archive(store: Store, landed: LandedObject) -> str:
-    return store.zone.archive(landed, "sales", "processed", None)
+    return store.zone.archive(landed, "sales", "processed", None).key
 
 
 def test_finished_object_moves(store: Store) -> None:
@@ -64,7 +67,7 @@ def test_finished_object_moves(store: Store) -> None:
 def test_rejected_object_moves_with_its_reason(store: Store) -> None:
     """A rejected object moves to error/SOURCE/…, with KEY.reason.json beside it."""
     landed = store.land(KEY, b"")
-    key = store.zone.archive(landed, "sales", "error", {"reason": "file.empty: né", "rows_read": 0})
+    key = store.zone.archive(landed, "sales", "error", {"reason": "file.empty: né", "rows_read": 0}).key
     assert key == KEY.replace("landing/", "error/")
     assert json.loads(store.body(f"{key}.reason.json")) == {"reason": "file.empty: né", "rows_read": 0}
     assert store.keys("landing/") == []
@@ -108,8 +111,8 @@ def test_archive_is_never_listed_as_landed(store: Store) -> None:
 @pytest.mark.parametrize("new", [b"new", b"other"])
 def test_what_lands_meanwhile_stays(store: Store, call: str, new: bytes) -> None:
     """What lands between the copy and the deletion stays in the landing zone and is the next to be picked up."""
-    if store.kind == "local" and call == "DeleteObject":
-        call = "HeadObject"  # it can't hold a deletion to anything: what lands before its looks is what it sees
+    if store.kind == "local":
+        call = "HeadObject"  # nothing is copied and deleted there
     landed = store.land(KEY, b"old")
     event = f"after-call.s3.{call}" if call == "CopyObject" else f"before-call.s3.{call}"
     with _at(store, event, lambda: store.producer.put_object(Bucket=store.bucket, Key=KEY, Body=new)):
@@ -127,15 +130,72 @@ def test_what_lands_meanwhile_stays(store: Store, call: str, new: bytes) -> None
         assert store.kind == "local"
 
 
-def test_overwritten_while_copied_keeps_no_false_copy(conditional_store: Store, local_store: Store) -> None:
+def test_overwritten_while_copied_keeps_no_false_copy(conditional_store: Store) -> None:
     """If the object is overwritten just before it is copied, the wrong copy does not stay, and the new object does."""
-    for store in (conditional_store, local_store):
-        landed = store.land(KEY, b"old")
-        overwrite = _at(store, "before-call.s3.CopyObject", lambda: store.producer.put_object(Bucket=store.bucket, Key=KEY, Body=b"new"))  # noqa: B023
-        with overwrite, pytest.raises(ObjectChanged):
-            _archive(store, landed)
-        assert store.keys() == [KEY]
-        assert store.body(KEY) == b"new"
+    store = conditional_store
+    landed = store.land(KEY, b"old")
+    overwrite = _at(store, "before-call.s3.CopyObject", lambda: store.producer.put_object(Bucket=store.bucket, Key=KEY, Body=b"new"))
+    with overwrite, pytest.raises(ObjectChanged):
+        _archive(store, landed)
+    assert store.keys() == [KEY]
+    assert store.body(KEY) == b"new"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_overwritten_while_renamed_stays(local_store: Store, monkeypatch: pytest.MonkeyPatch, again: bool) -> None:
+    """On the own endpoint, what lands at the very moment of the renaming is back in its place, or gone if it is overwritten, too."""
+    landed = local_store.land(KEY, b"old")
+    rename = Path.replace
+
+    def put(body: bytes) -> None:
+        local_store.producer.put_object(Bucket=local_store.bucket, Key=KEY, Body=body)
+
+    def late(origin: Path, target: Path) -> None:
+        put(b"new")
+        rename(origin, target)
+        if again:
+            put(b"newer")
+
+    monkeypatch.setattr("salesmart_assets.landing.folder.Path.replace", late)
+    with pytest.raises(ObjectChanged):
+        _archive(local_store, landed)
+    assert local_store.keys() == [KEY]
+    assert local_store.body(KEY) == (b"newer" if again else b"new")
+
+
+def test_own_objects_are_renamed(local_store: Store) -> None:
+    """On the own endpoint no byte is copied: the file is the same afterwards, and the folder that it alone was in is gone."""
+    landed = local_store.land(KEY, b"content")
+    assert local_store.folder is not None
+    before = (local_store.folder / KEY).stat()
+    with _at(local_store, "before-call.s3.CopyObject", _raise):
+        key = _archive(local_store, landed)
+    after = (local_store.folder / key).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [path.name for path in local_store.folder.iterdir()] == ["processed"]
+
+
+@pytest.mark.parametrize("key", ["../outside.csv", "a/../../outside.csv", "./outside.csv", "a//b.csv", "a\0b.csv", "link.csv", "a"])
+def test_keys_that_are_no_plain_path_are_left_to_the_endpoint(tmp_path: Path, key: str) -> None:
+    """A key that would lead out of the bucket's folder, or to what is no file of it, is nothing to rename."""
+    (tmp_path / "bucket" / "a").mkdir(parents=True)
+    for name in ("outside.csv", "bucket/b.csv", "bucket/a/b.csv", "bucket/outside.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "bucket/link.csv").symlink_to(tmp_path / "outside.csv")
+    assert ObjectFile.of(tmp_path / "bucket", "a/b.csv") is not None
+    assert ObjectFile.of(tmp_path / "bucket", key) is None
+
+
+def test_a_folder_that_cannot_be_renamed_in_is_copied(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system does not rename from one folder to another, the object is copied; nothing is left behind."""
+
+    def refused(*_: Any) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr("salesmart_assets.landing.folder.Path.replace", refused)
+    assert _archive(local_store, local_store.land(KEY, b"content")) == DONE
+    assert local_store.keys() == [DONE]
+    assert local_store.body(DONE) == b"content"
 
 
 def test_exact_version_is_archived(versioned_store: Store) -> None:
@@ -173,10 +233,10 @@ def test_object_from_before_versions_is_exact(conditional_store: Store) -> None:
     """An object from before versions were switched on is archived without touching what landed after."""
     landed = conditional_store.land(KEY, b"old")
     conditional_store.producer.put_bucket_versioning(Bucket=conditional_store.bucket, VersioningConfiguration={"Status": "Enabled"})
-    zone = LandingZone(conditional_store.zone.client, conditional_store.bucket, "landing/", local=False)
+    zone = LandingZone(conditional_store.zone.client, conditional_store.bucket, "landing/", folder=None)
     assert next(zone.objects("sales")).identity == landed.identity
     newer = conditional_store.land(KEY, b"new")
-    key = zone.archive(landed, "sales", "processed", None)
+    key = zone.archive(landed, "sales", "processed", None).key
     assert conditional_store.body(key) == b"old"
     assert next(zone.objects("sales")).etag == newer.etag
 
@@ -191,11 +251,11 @@ def test_crash_anywhere_can_be_repeated(store: Store, call: str, moment: str, ea
     landed = store.land(KEY, b"content")
     with suppress(Crash), _at(store, f"{moment}.s3.{call}", _raise):
         store.zone.archive(landed, "sales", "processed", {"why": "test"})
-    key = store.zone.archive(landed, "sales", "processed", {"why": "test"})
+    key = store.zone.archive(landed, "sales", "processed", {"why": "test"}).key
     assert store.body(key) == b"content"
     assert store.keys("landing/") == []
     assert len([k for k in store.keys("processed/") if not k.endswith(".reason.json")]) == 1 + bool(earlier)
-    assert store.zone.archive(landed, "sales", "processed", {"why": "test"}) == key
+    assert store.zone.archive(landed, "sales", "processed", {"why": "test"}).key == key
 
 
 def test_gone_object_is_said(store: Store) -> None:
@@ -229,17 +289,19 @@ def test_safety_is_asked_of_the_store(store: Store) -> None:
 
 def test_store_that_ignores_conditions_is_not_safe(local_store: Store) -> None:
     """A store that deletes whatever the ETag is no place for moving objects by itself."""
-    foreign = LandingZone(local_store.zone.client, local_store.bucket, "landing/", local=False)
+    foreign = LandingZone(local_store.zone.client, local_store.bucket, "landing/", folder=None)
     assert not foreign.can_archive_safely()
     assert local_store.keys() == []
 
 
 def test_rebuild_reads_the_archived_copy(store: Store) -> None:
     """The archived copy can be read exactly, by what a look at it tells."""
-    key = _archive(store, store.land(KEY, b"content"))
+    moved = store.zone.archive(store.land(KEY, b"content"), "sales", "processed", None)
+    key = moved.key
     found = store.zone.head(key)
     assert found is not None
     assert found.source == "sales"
+    assert (moved.etag, moved.version_id) == (found.etag, found.version_id)
     into = io.BytesIO()
     store.zone.download(found, into)
     assert into.getvalue() == b"content"

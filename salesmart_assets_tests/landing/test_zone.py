@@ -203,7 +203,7 @@ def test_broken_wire_is_tried_again(conditional_store: Store, bad_wire: BadWire)
     body = os.urandom(3 << 20)
     landed = conditional_store.land(f"{FOLDER}/a.csv", body)
     with closing(client_of(bad_wire.url)) as client:
-        zone = LandingZone(client, conditional_store.bucket, "landing/", local=False)
+        zone = LandingZone(client, conditional_store.bucket, "landing/", folder=None)
         bad_wire.does("cut", 2)
         bad_wire.does("busy", 1)
         into = io.BytesIO()
@@ -217,7 +217,7 @@ def test_broken_wire_is_given_up(conditional_store: Store, bad_wire: BadWire, mo
     landed = conditional_store.land(f"{FOLDER}/a.csv", b"x" * 100_000)
     monkeypatch.setattr("salesmart_assets.landing.zone._READ_PAUSES", (0.01, 0.01))
     with closing(client_of(bad_wire.url)) as client:
-        zone = LandingZone(client, conditional_store.bucket, "landing/", local=False)
+        zone = LandingZone(client, conditional_store.bucket, "landing/", folder=None)
         bad_wire.does("cut", 1_000)
         with pytest.raises(StoreFault, match=r"a\.csv.*tried again"):
             zone.download(landed, io.BytesIO())
@@ -238,11 +238,11 @@ def test_wrong_size_is_noticed(store: Store) -> None:
 def test_zone_of_any_prefix(store: Store) -> None:
     """processed/ and error/ lie beside the landing prefix, at any depth, and never inside a source."""
     for prefix, beside in (("landing/", ""), ("", ""), ("a/b/", "a/"), ("a", "")):
-        zone = LandingZone(store.zone.client, store.bucket, prefix, local=False)
+        zone = LandingZone(store.zone.client, store.bucket, prefix, folder=None)
         assert (zone.area("processed"), zone.area("error")) == (f"{beside}processed/", f"{beside}error/")
     for prefix in ("processed", "a/error/"):
         with pytest.raises(UsageError, match="SALESMART_LANDING"):
-            LandingZone(store.zone.client, store.bucket, prefix, local=False)
+            LandingZone(store.zone.client, store.bucket, prefix, folder=None)
     store.land("drop/tills/a.csv", b"1")
     assert [o.key for o in store.zone.objects("sales", bucket=store.bucket, prefix="drop/tills/")] == ["drop/tills/a.csv"]
 
