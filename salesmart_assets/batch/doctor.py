@@ -70,7 +70,7 @@ def examine(settings: Settings) -> Iterator[Part]:
             "contracts": lambda p: f"{len(p.contracts)} contracts, {len(tuple(p.tables))} tables",
             "landing zone": _landing,
             "lake": _lake,
-            "ledger": _ledger,
+            "ledger": ledger_part,
             "database": _database,
             "engine": _engine,
             "java": _java,
@@ -127,8 +127,11 @@ def _lake(platform: Platform) -> str:
         platform.lake.filesystem.delete_dir(uri.removeprefix("s3://"))
 
 
-def _ledger(platform: Platform) -> str:
+def ledger_part(platform: Platform) -> str:
+    """What the ledger says of itself. Raises `UsageError` if it is not that of the lake."""
     files = platform.ledger.files()
+    if not files and (last := platform.last_number()):
+        raise UsageError(platform.told_of_empty_ledger(last))
     waiting = sum(f.status == "A" for f in files)
     slices = len(platform.ledger.pending())
     return f"{describe(platform.settings.ledger_database_url)}: {len(files)} files, {waiting} not finished, {slices} slices pending"

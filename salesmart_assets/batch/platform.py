@@ -17,10 +17,10 @@ import sqlalchemy as sa
 
 from salesmart_assets import faultpoints
 from salesmart_assets.contracts import Contract, Tables, build_tables, load_contracts
-from salesmart_assets.contracts.tables import DIMENSIONS, MARTS
+from salesmart_assets.contracts.tables import DIMENSIONS, MARTS, REJECTED_ROWS
 from salesmart_assets.ledger import Ledger
 from salesmart_assets.logs import keep
-from salesmart_assets.publish.database import open_database
+from salesmart_assets.publish.database import describe, open_database
 from salesmart_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,11 +87,26 @@ class Platform:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger, with its tables created."""
-        ledger = Ledger(open_database(self.settings.ledger_database_url), self.settings.lease_seconds, self._last_number)
+        ledger = Ledger(open_database(self.settings.ledger_database_url), self.settings.lease_seconds, self._numbers_begin_after)
         ledger.create()
         return ledger
 
-    def _last_number(self) -> int:
+    def _numbers_begin_after(self) -> int:
+        """The number after which those of an empty ledger begin. That it is the ledger of another lake is told."""
+        last = self.last_number()
+        if last:
+            _log.warning(self.told_of_empty_ledger(last))
+        return last
+
+    def told_of_empty_ledger(self, last: int) -> str:
+        """A sentence about an empty ledger beside a lake that was loaded from files up to this number."""
+        return (
+            f"The ledger {describe(self.settings.ledger_database_url)} is empty, but {self.lake.root} holds rows of files up to number "
+            f"{last}, which it does not know: one of them that lands again counts twice. Set SALESMART_LEDGER_URL to the ledger of this "
+            "lake, or SALESMART_LAKE to a new one."
+        )
+
+    def last_number(self) -> int:
         """The greatest file number in the lake; 0 in a new one."""
         import polars as pl
 
@@ -138,10 +153,14 @@ class Platform:
         self._engine = start_engine(self.settings)
         return self._engine.session()
 
-    @property
+    @cached_property
     def reads_delta(self) -> bool:
-        """Whether the engine has a Delta reader of its own: Sail and Spark Connect servers do, a plain Apache Spark does not."""
-        return self.settings.spark == "sail" or self.settings.spark.startswith("sc://")
+        """Whether the engine has a Delta reader of its own: Sail does, Apache Spark does not, a Spark Connect server is asked."""
+        from salesmart_assets.lake import engine
+
+        if self.settings.spark.startswith("sc://"):
+            return engine.reads_delta(self.session, self.lake.uri(REJECTED_ROWS.name))
+        return self.settings.spark == "sail"
 
     @property
     def on_cluster(self) -> bool:
@@ -154,7 +173,7 @@ class Platform:
         """The rows of a snapshot in the engine."""
         from salesmart_assets.lake import engine
 
-        return engine.read(self.session, snapshot, reads_delta=self.reads_delta)
+        return engine.read(self.session, snapshot, by_delta=self.reads_delta)
 
     def write(self, rows: DataFrame, name: str) -> list[NewFile]:
         """Write rows to files of a table that nobody sees before they are committed."""

@@ -1,7 +1,7 @@
 """How an engine reads a table at a pinned version, and writes to a fresh path. Engines never commit.
 
-Sail and Spark Connect servers read Delta themselves. A plain Apache Spark has no Delta reader, so it gets the list of a
-version's Parquet files, and the partition columns, which are not inside the files, from their paths.
+Sail reads Delta itself, and so do some Spark Connect servers. A plain Apache Spark has no Delta reader, so it gets the list of
+a version's Parquet files, and the partition columns, which are not inside the files, from their paths.
 """
 
 from __future__ import annotations
@@ -27,12 +27,24 @@ def no_rows(spark: SparkSession, table: Table) -> DataFrame:
     return spark.createDataFrame([], schema=from_arrow_schema(table.arrow))
 
 
-def read(spark: SparkSession, snapshot: Snapshot, *, reads_delta: bool) -> DataFrame:
+def reads_delta(spark: SparkSession, uri: str) -> bool:
+    """Whether a server can read Delta tables by itself: told by how it takes being shown one."""
+    from pyspark.errors import PySparkException
+
+    try:
+        return bool(spark.read.format("delta").load(uri).columns)
+    except PySparkException as error:
+        if "DATA_SOURCE_NOT_FOUND" in str(error):
+            return False
+        raise
+
+
+def read(spark: SparkSession, snapshot: Snapshot, *, by_delta: bool) -> DataFrame:
     """The rows of a snapshot's files, with the table's columns in order."""
     table = snapshot.table
     if not snapshot.files:
         return no_rows(spark, table)
-    if reads_delta:
+    if by_delta:
         frame = spark.read.format("delta").option("versionAsOf", str(snapshot.version)).load(snapshot.uri)
         for name in table.partition_by:
             is_date = table.column(name).type.name == "date"

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from salesmart_assets.batch import landing
+from salesmart_assets.batch.doctor import ledger_part
 from salesmart_assets.batch.platform import Platform
 from salesmart_assets.batch.run import Run
-from salesmart_assets.errors import SourceFileGone
+from salesmart_assets.errors import SourceFileGone, UsageError
 from salesmart_assets_tests.batches import HEADER, Batches, accounted, load, load_pending, tables
 
 DAY = "2026-08-01"
@@ -192,16 +193,24 @@ def test_a_rebuild_without_its_file_changes_nothing(batches: Batches, platform: 
     assert tables(platform) == before
 
 
-def test_a_ledger_that_begins_anew_over_an_old_lake(batches: Batches) -> None:
-    """A ledger that was lost, over a lake that was not, numbers its files after those of the lake: no row is taken for another."""
+def test_a_ledger_that_begins_anew_over_an_old_lake(batches: Batches, caplog: pytest.LogCaptureFixture) -> None:
+    """A ledger that was lost, over a lake that was not, numbers its files after those of the lake: no row is taken for another.
+
+    That it does not know them is told: by the doctor, and when its first file is entered.
+    """
     with batches.platform() as platform:
         for name in ("a.csv", "b.csv"):
             batches.land(platform, content(f"{BREAD},t1,1", f"{OIL},{name},1", header=KEYED), "sales", DAY, name)
         load_pending(platform)
         assert sold(platform) == ["bread", "oil", "oil"]
     (batches.home / "ledger.db").unlink()
+    assert "holds rows of files up to number 2" not in caplog.text
     with batches.platform() as platform:
+        with pytest.raises(UsageError, match=r"is empty, but .*/lake holds rows of files up to number 2.* Set SALESMART_LEDGER_URL"):
+            ledger_part(platform)
         batches.land(platform, content(f"{BREAD},t1,1", f"{OIL},c,1", header=KEYED), "sales", DAY, "c.csv")
         load_pending(platform)
         assert [f.file_id for f in platform.ledger.files()] == [3]
         assert sold(platform) == ["bread", "oil", "oil", "oil"]
+        assert caplog.text.count("holds rows of files up to number 2") == 1
+        assert "1 files, 0 not finished" in ledger_part(platform)

@@ -33,7 +33,7 @@ LAKE_BUCKET = "lake-of-a-cluster"
 _WHO = "AWS_SDK_UA_APP_ID"
 """Amazon's libraries, those of Python and of Java, put this variable's value into each request."""
 _SMALL_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-_SMALL_QUERIES = {"spark.sql.codegen.wholeStage": "false", "spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "2"}
+SMALL_QUERIES = {"spark.sql.codegen.wholeStage": "false", "spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "2"}
 _SECONDS = 60
 
 
@@ -207,19 +207,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @dataclass
 class Driver:
-    """Runs that are started on this machine and computed by the cluster; `home` is that of the installation."""
+    """Runs that are started on this machine and computed by the cluster; `home` is that of the installation.
+
+    `lake` is the name of its lake; `server` a Spark Connect server by which the cluster is reached, if any.
+    """
 
     home: Path
     store: Store
     cluster: Cluster
+    lake: str = "retail"
+    server: str | None = None
 
     @property
     def overrides(self) -> dict[str, str]:
         """The settings that differ from those of a laptop, by their short names."""
         return {
-            "spark": self.cluster.url,
-            "spark_jars": str(JARS),
-            "lake": f"s3://{LAKE_BUCKET}/retail",
+            **({"spark": self.server} if self.server else {"spark": self.cluster.url, "spark_jars": str(JARS)}),
+            "lake": f"s3://{LAKE_BUCKET}/{self.lake}",
             "s3_endpoint_url": self.store.url,
             "s3_access_key_id": KEYS["aws_access_key_id"],
             "s3_secret_access_key": KEYS["aws_secret_access_key"],
@@ -230,7 +234,7 @@ class Driver:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SALESMART_", "DAGSTER_", "SPARK_", "AWS_"))}
         settings = {f"SALESMART_{name.upper()}": value for name, value in self.overrides.items()}
         # Read by Spark itself, as any configuration of its user's. Compiling costs more than running on so few rows.
-        (self.home.parent / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in _SMALL_QUERIES.items()))
+        (self.home.parent / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in SMALL_QUERIES.items()))
         more = {
             "SPARK_CONF_DIR": str(self.home.parent),
             "SALESMART_HOME": str(self.home),

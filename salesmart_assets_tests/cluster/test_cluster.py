@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 
 from salesmart_assets.contracts import load_contracts
 from salesmart_assets.generate.days import FolderSink, Plan, generate
+from salesmart_assets.lake.storage import hadoop_settings
+from salesmart_assets.settings import Settings
+from salesmart_assets.transforms.session import Engine, jars_of
 from salesmart_assets_tests.batches import Batches, Tables, accounted, load, tables
-from salesmart_assets_tests.cluster.conftest import Cluster, Driver, Request, Store, is_read
+from salesmart_assets_tests.cluster.conftest import JARS, SMALL_QUERIES, Cluster, Driver, Request, Store, is_read
 
 pytestmark = pytest.mark.xdist_group("jvm")
 
@@ -107,6 +111,15 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Tables:
         return tables(platform)
 
 
+@pytest.fixture
+def connect_server(store: Store, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a Spark Connect server on what the story left of the cluster. It reads S3, and no Delta tables."""
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    settings = Settings.load(home=tmp_path, **Driver(tmp_path, store, cluster).overrides)
+    with Engine.start(cluster.url, {**jars_of(JARS), **hadoop_settings(settings), **SMALL_QUERIES}) as server:
+        yield server.remote
+
+
 def test_the_cluster_makes_the_same_tables(story: Story, laptop: Tables) -> None:
     """On a Spark cluster, with landing zone and lake on S3, every table is that of the laptop's engine, row for row."""
     assert {name: len(rows) for name, rows in story.tables.items()} == {name: len(rows) for name, rows in laptop.items()}
@@ -135,3 +148,21 @@ def test_a_driver_that_is_killed(story: Story, laptop: Tables) -> None:
     """A driver that is killed while the cluster parses leaves nothing that the next run does not complete."""
     assert story.driver_code == -signal.SIGKILL
     assert story.tables["fact_sales"] == laptop["fact_sales"]
+
+
+def test_a_spark_connect_server_makes_the_same_tables(
+    story: Story, laptop: Tables, store: Store, cluster: Cluster, connect_server: str, tmp_path: Path
+) -> None:
+    """By a Spark Connect server, which need not know Delta, its cluster reads the landed files and makes the same tables, too."""
+    assert story.accounted
+    driver = Driver(tmp_path / "home", store, cluster, "connect", connect_server)
+    batches = Batches(driver.home, driver.overrides)
+    with batches.platform() as platform:
+        for source, name, text in day_of(tmp_path / "day"):
+            batches.land(platform, text, source, DAY.isoformat(), name)
+        store.log.clear()
+        started = driver.start(DAY.isoformat())
+        said, _ = started.communicate(timeout=_SECONDS)
+        assert started.returncode == 0, said[-3000:]
+        assert tables(platform) == laptop
+    assert {request.who for request in store.log if is_read(request)} == {"worker-2"}
