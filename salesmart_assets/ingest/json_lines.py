@@ -89,7 +89,9 @@ class JsonLines:
             if len(rows.numbers) or rows.broken:
                 yield rows
         if self._rows and not self._read:
-            raise FileRejected("file.unreadable", "no line is a whole JSON object that names each column once; deliver one such object a line")
+            raise FileRejected(
+                "file.unreadable", "no line is a whole JSON object that names each column once; deliver one such object a line"
+            )
         if self._rows:
             require({name for name in self._names.values() if name is not None}, tuple(self._names), self._contract)
 

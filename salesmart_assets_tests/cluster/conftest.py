@@ -23,6 +23,7 @@ import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from salesmart_assets_tests import small_spark
 from salesmart_assets_tests.conftest import dying_with_parent, free_ports
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,8 +33,6 @@ LAKE_BUCKET = "lake-of-a-cluster"
 """All of moto's stores in a process have the same buckets."""
 _WHO = "AWS_SDK_UA_APP_ID"
 """Amazon's libraries, those of Python and of Java, put this variable's value into each request."""
-_SMALL_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-SMALL_QUERIES = {"spark.sql.codegen.wholeStage": "false", "spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "2"}
 _SECONDS = 60
 
 
@@ -156,7 +155,7 @@ def _start(stack: ExitStack, home: Path, name: str, *command: str) -> subprocess
         "SPARK_HOME": str(spark),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "256m",
-        "JAVA_TOOL_OPTIONS": _SMALL_JVM,
+        **small_spark.JVM,
         _WHO: name,
     }
     home.mkdir(exist_ok=True)
@@ -233,13 +232,10 @@ class Driver:
         """Start the run of a batch, in a process of its own."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SALESMART_", "DAGSTER_", "SPARK_", "AWS_"))}
         settings = {f"SALESMART_{name.upper()}": value for name, value in self.overrides.items()}
-        # Read by Spark itself, as any configuration of its user's. Compiling costs more than running on so few rows.
-        (self.home.parent / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in SMALL_QUERIES.items()))
         more = {
-            "SPARK_CONF_DIR": str(self.home.parent),
+            **small_spark.configured(self.home.parent),
             "SALESMART_HOME": str(self.home),
             "SPARK_LOCAL_IP": "127.0.0.1",
-            "JAVA_TOOL_OPTIONS": _SMALL_JVM,
             _WHO: "driver",
         }
         return subprocess.Popen(

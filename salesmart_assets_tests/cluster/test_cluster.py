@@ -15,8 +15,9 @@ from salesmart_assets.generate.days import FolderSink, Plan, generate
 from salesmart_assets.lake.storage import hadoop_settings
 from salesmart_assets.settings import Settings
 from salesmart_assets.transforms.session import Engine, jars_of
+from salesmart_assets_tests import small_spark
 from salesmart_assets_tests.batches import Batches, Tables, accounted, load, tables
-from salesmart_assets_tests.cluster.conftest import JARS, SMALL_QUERIES, Cluster, Driver, Request, Store, is_read
+from salesmart_assets_tests.cluster.conftest import JARS, Cluster, Driver, Request, Store, is_read
 
 pytestmark = pytest.mark.xdist_group("jvm")
 
@@ -114,9 +115,10 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Tables:
 @pytest.fixture
 def connect_server(store: Store, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a Spark Connect server on what the story left of the cluster. It reads S3, and no Delta tables."""
-    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    for name, value in {"SPARK_LOCAL_IP": "127.0.0.1", **small_spark.JVM}.items():
+        monkeypatch.setenv(name, value)
     settings = Settings.load(home=tmp_path, **Driver(tmp_path, store, cluster).overrides)
-    with Engine.start(cluster.url, {**jars_of(JARS), **hadoop_settings(settings), **SMALL_QUERIES}) as server:
+    with Engine.start(cluster.url, {**jars_of(JARS), **hadoop_settings(settings), **small_spark.QUERIES}) as server:
         yield server.remote
 
 

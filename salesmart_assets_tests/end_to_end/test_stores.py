@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from salesmart_assets_tests import small_spark
 from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 
 ROWS = ["1,121,bread,2026-07-31,1,2.50,2,5.00", "2,121,oil,2026-08-01,2,10.00,1,10.00", "1,122,bread,2026-08-01,3,2.50,4,10.00"]
@@ -60,5 +61,5 @@ def test_landing_zone_and_lake_on_s3(store: str, tmp_path: Path) -> None:
 @pytest.mark.xdist_group("jvm")
 def test_apache_spark_gives_the_same_tables(tmp_path: Path) -> None:
     """One setting changes the engine: Apache Spark gives the same tables as Sail, row for row."""
-    spark = Installation(tmp_path / "spark" / "home", {"SALESMART_SPARK": "local[2]"})
+    spark = Installation(tmp_path / "spark" / "home", {"SALESMART_SPARK": "local[2]", **small_spark.configured(tmp_path)})
     assert loaded(spark) == loaded(Installation(tmp_path / "sail" / "home"))

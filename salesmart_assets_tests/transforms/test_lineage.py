@@ -18,6 +18,7 @@ from salesmart_assets.contracts.tables import DIMENSIONS, MARTS, ROLLUPS, raw_na
 from salesmart_assets.transforms import lineage as declared
 from salesmart_assets.transforms.lineage import BRIDGE, Lineage, Origin, lineage
 from salesmart_assets.transforms.management import management_bridge
+from salesmart_assets_tests import small_spark
 from salesmart_assets_tests.ingest.reading import read
 
 from . import analyse
@@ -32,7 +33,7 @@ MADE_BY_SPARK = (*DIMENSIONS, "fact_sales", *ROLLUPS, *MARTS)
 def plans() -> Mapping[str, Mapping[str, str]]:
     """The plans of all transformations, as Apache Spark has analysed them: by contracts, then by table."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SPARK_")}
-    environment["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    environment |= small_spark.JVM
     program = [sys.executable, "-W", "ignore", "-m", analyse.__name__]
     done = subprocess.run(program, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
