@@ -9,7 +9,12 @@ export PYTHON
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@if [ -t 1 ] && [ -z "$$NO_COLOR" ]; then on=$$(printf '\033[1m'); off=$$(printf '\033[0m'); fi; \
+	awk -v on="$$on" -v off="$$off" -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %s%-15s%s %s\n", on, $$1, off, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(READY) ## Install it into .venv, which every target here does by itself where it is not done
+	@echo 'It is in .venv: source .venv/bin/activate, then salesmart --help.'
 
 .PHONY: demo
 demo: $(READY) ## See it work: files land, are checked, and become marts and reports
