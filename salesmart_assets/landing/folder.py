@@ -5,7 +5,6 @@ Belongs here: what is done to files of that folder. Does not belong here: decidi
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -65,9 +64,13 @@ class ObjectFile:
             return False
         if _state(target) != self.state:
             # It was overwritten between the look and the renaming. What was overwritten since in its turn is gone, as on any store.
-            with suppress(FileExistsError):
+            try:
                 self.path.hardlink_to(target)
-            target.unlink()
+                target.unlink()
+            except FileExistsError:
+                target.unlink()
+            except OSError:  # a file system without links
+                target.replace(self.path)
             raise ObjectChanged(f"{self.path.name} was overwritten while it was moved.")
         self._tidy(folder)
         return True

@@ -141,16 +141,23 @@ def test_overwritten_while_copied_keeps_no_false_copy(conditional_store: Store) 
     assert store.body(KEY) == b"new"
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_overwritten_while_renamed_stays(local_store: Store, monkeypatch: pytest.MonkeyPatch, again: bool) -> None:
+@pytest.mark.parametrize(("again", "links"), [(False, True), (True, True), (False, False)])
+def test_overwritten_while_renamed_stays(local_store: Store, monkeypatch: pytest.MonkeyPatch, again: bool, links: bool) -> None:
     """On the own endpoint, what lands at the very moment of the renaming is back in its place, or gone if it is overwritten, too."""
+
+    def no_link(*_: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
     landed = local_store.land(KEY, b"old")
     rename = Path.replace
+    if not links:
+        monkeypatch.setattr("salesmart_assets.landing.folder.Path.hardlink_to", no_link)
 
     def put(body: bytes) -> None:
         local_store.producer.put_object(Bucket=local_store.bucket, Key=KEY, Body=body)
 
     def late(origin: Path, target: Path) -> None:
+        monkeypatch.setattr("salesmart_assets.landing.folder.Path.replace", rename)
         put(b"new")
         rename(origin, target)
         if again:
