@@ -6,8 +6,8 @@ history, which takes most of a small batch's time, and the reports.
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,6 +46,7 @@ STEPS: dict[str, Callable[[Platform, Run], object]] = {
 }
 """Every step of a batch up to its publication, by asset, in an order that the graph allows."""
 
+_LAST = next(reversed(STEPS))
 _engines: list[Engine] = []
 
 
@@ -79,7 +80,7 @@ class Batches:
         return key
 
 
-def load(platform: Platform, day: date, *, rebuild: bool = False, until: str = "mart_publication") -> None:
+def load(platform: Platform, day: date, *, rebuild: bool = False, until: str = _LAST) -> None:
     """Run the steps of one batch, up to one of them."""
     run = Run(day, uuid.uuid4().hex, rebuild)
     for name, step in STEPS.items():
@@ -117,12 +118,15 @@ def accounted(platform: Platform) -> bool:
 
 
 def main() -> None:
-    """A child process for the tests: `DAY…` loads batches one after another, `--rebuild DAY…` from their files."""
-    arguments = sys.argv[1:]
-    rebuild = arguments[0] == "--rebuild"
+    """A child process for the tests: loads batches one after another."""
+    parser = argparse.ArgumentParser(prog="python -m salesmart_assets_tests.batches")
+    parser.add_argument("days", nargs="+", type=date.fromisoformat)
+    parser.add_argument("--rebuild", action="store_true", help="from the files that were read already")
+    parser.add_argument("--until", choices=STEPS, default=_LAST, help="the last step")
+    asked = parser.parse_args()
     with Platform(Settings.load()) as platform:
-        for day in arguments[rebuild:]:
-            load(platform, date.fromisoformat(day), rebuild=rebuild)
+        for day in asked.days:
+            load(platform, day, rebuild=asked.rebuild, until=asked.until)
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ class Driver:
             "s3_secret_access_key": KEYS["aws_secret_access_key"],
         }
 
-    def start(self, day: str) -> subprocess.Popen[str]:
+    def start(self, day: str, *more_arguments: str) -> subprocess.Popen[str]:
         """Start the run of a batch, in a process of its own."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SALESMART_", "DAGSTER_", "SPARK_", "AWS_"))}
         settings = {f"SALESMART_{name.upper()}": value for name, value in self.overrides.items()}
@@ -239,7 +239,7 @@ class Driver:
             _WHO: "driver",
         }
         return subprocess.Popen(
-            dying_with_parent([sys.executable, "-m", "salesmart_assets_tests.batches", day]),
+            dying_with_parent([sys.executable, "-m", "salesmart_assets_tests.batches", day, *more_arguments]),
             env={**kept, **settings, **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

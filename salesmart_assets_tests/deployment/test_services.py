@@ -19,7 +19,7 @@ from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 OURS = ("code", "webserver", "daemon")
 _HOME = "/var/lib/salesmart"
 _START_SECONDS = 120
-_LOAD_SECONDS = 180
+_LOAD_SECONDS = 600
 
 
 class Host:

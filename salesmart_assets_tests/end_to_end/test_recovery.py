@@ -18,7 +18,7 @@ from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 
 _FIRST = date(2026, 8, 1)
 _LINES = 50
-_WAIT_SECONDS = 120
+_WAIT_SECONDS = 600
 
 
 class AtWork:

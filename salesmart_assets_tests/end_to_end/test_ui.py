@@ -19,7 +19,7 @@ from salesmart_assets_tests.end_to_end.conftest import HEADER, Installation
 from salesmart_assets_tests.end_to_end.leaks import command_lines, found_in, leaks
 from salesmart_assets_tests.screenshots import QUIET, ask, browser_program
 
-_LOAD_SECONDS = 180
+_LOAD_SECONDS = 600
 _PATIENCE_MS = 60_000
 YESTERDAY = (datetime.now(timezone.utc) - timedelta(days=1)).date()
 """The UI offers the partitions of the last 90 days."""
