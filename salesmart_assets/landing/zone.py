@@ -74,10 +74,14 @@ class LandingZone:
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.folder = folder
-        self.local = folder is not None
         self._buckets: dict[str, Bucket] = {}
         if self.prefix in (self.area("processed"), self.area("error")):
             raise UsageError(f"SALESMART_LANDING can't end in {PurePosixPath(self.prefix).name}/: finished objects are moved there.")
+
+    @property
+    def local(self) -> bool:
+        """Whether the store is the program's own endpoint."""
+        return self.folder is not None
 
     def area(self, kind: Literal["processed", "error"]) -> str:
         """Key prefix of finished objects, beside the landing prefix: landing/ has processed/ and error/."""

@@ -49,7 +49,7 @@ class LocalCredentials(NamedTuple):
 
     access_key_id: str
     secret_access_key: str
-    etag_hash: str = "MD5"
+    etag_hash: str
 
     def __repr__(self) -> str:
         return f"LocalCredentials({self.access_key_id})"

@@ -33,6 +33,8 @@ LAKE_BUCKET = "lake-of-a-cluster"
 """All of moto's stores in a process have the same buckets."""
 _WHO = "AWS_SDK_UA_APP_ID"
 """Amazon's libraries, those of Python and of Java, put this variable's value into each request."""
+PARTITIONS = 2
+"""As many as there are machines, so that each writes, too."""
 _SECONDS = 60
 
 
@@ -233,7 +235,7 @@ class Driver:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SALESMART_", "DAGSTER_", "SPARK_", "AWS_"))}
         settings = {f"SALESMART_{name.upper()}": value for name, value in self.overrides.items()}
         more = {
-            **small_spark.configured(self.home.parent),
+            **small_spark.configured(self.home.parent, PARTITIONS),
             "SALESMART_HOME": str(self.home),
             "SPARK_LOCAL_IP": "127.0.0.1",
             _WHO: "driver",

@@ -17,7 +17,7 @@ from salesmart_assets.settings import Settings
 from salesmart_assets.transforms.session import Engine, jars_of
 from salesmart_assets_tests import small_spark
 from salesmart_assets_tests.batches import Batches, Tables, accounted, load, tables
-from salesmart_assets_tests.cluster.conftest import JARS, Cluster, Driver, Request, Store, is_read
+from salesmart_assets_tests.cluster.conftest import JARS, PARTITIONS, Cluster, Driver, Request, Store, is_read
 
 pytestmark = pytest.mark.xdist_group("jvm")
 
@@ -119,7 +119,7 @@ def connect_server(store: Store, cluster: Cluster, tmp_path: Path, monkeypatch: 
     for name, value in {"SPARK_LOCAL_IP": "127.0.0.1", **small_spark.JVM}.items():
         monkeypatch.setenv(name, value)
     settings = Settings.load(home=tmp_path, **Driver(tmp_path, store, cluster).overrides)
-    with Engine.start(cluster.url, {**jars_of(JARS), **hadoop_settings(settings), **small_spark.QUERIES}) as server:
+    with Engine.start(cluster.url, {**jars_of(JARS), **hadoop_settings(settings), **small_spark.queries(PARTITIONS)}) as server:
         yield server.remote
 
 

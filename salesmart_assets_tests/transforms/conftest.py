@@ -32,7 +32,7 @@ def spark_engine() -> Iterator[Engine]:
             patch.setenv(name, value)
         engine = Engine.start("local[2]")
     with engine:
-        for name, value in small_spark.QUERIES.items():
+        for name, value in small_spark.queries().items():
             engine.session().conf.set(name, value)
         yield engine
 
