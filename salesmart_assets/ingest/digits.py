@@ -42,29 +42,47 @@ class Plain:
         scale = target.scale if pa.types.is_decimal(target) else 0
         edges, data = bytes_of(texts)
         signs = fractions > 0
-        uniform = 0 < scale < MAX_DIGITS and bool((fractions == scale).all()) and int(np.diff(edges).max(initial=0)) <= MAX_DIGITS
-        if uniform:
-            # A zero takes the sign's place, which is the same in all as seen from the end: dividing there takes it out again.
-            data = data.copy()
-            data[edges[1:] - scale - 1] = ord("0")
-        elif signs.any():
-            data = data[data != self._sign]
-            edges = edges - np.concatenate([np.zeros(1, np.int64), np.cumsum(signs)])
-        digits = pa.StringArray.from_buffers(len(texts), _buffer(edges.astype(np.int32)), _buffer(np.ascontiguousarray(data)))
-        numbers = digits.cast(pa.int64()).to_numpy()
-        if uniform:
-            whole, fraction = np.divmod(numbers, 10 ** (scale + 1))
-            numbers = whole * 10**scale + fraction
-        words = 1
-        if pa.types.is_decimal(target):
-            words = 2
-            if (fractions != target.scale).any():
-                numbers = numbers * 10 ** (target.scale - fractions)
-        # A decimal has sixteen bytes, the lower half first; its number is in units of the last decimal place.
-        units = np.zeros((len(self.plain), words), np.int64)
-        units[self.plain, 0] = numbers
-        valid = None if self.whole else _buffer(np.packbits(self.plain, bitorder="little"))
-        return pa.Array.from_buffers(target, len(units), [valid, _buffer(units)])
+        if 0 < scale < MAX_DIGITS and bool((fractions == scale).all()) and int(np.diff(edges).max(initial=0)) <= MAX_DIGITS:
+            numbers = _units_of_uniform(edges, data, scale)
+        else:
+            if signs.any():
+                data = data[data != self._sign]
+                edges = edges - np.concatenate([np.zeros(1, np.int64), np.cumsum(signs)])
+            numbers = _numbers(edges, data)
+            if (fractions != scale).any():
+                numbers = numbers * 10 ** (scale - fractions)
+        return _array(numbers, target, None if self.whole else self.plain)
+
+
+def values_at_once(texts: Array, target: pa.DataType, decimal_sign: str) -> Array | None:
+    """The values of numbers that all look alike: integers, or decimals with all of `target`'s places; None where some do not.
+
+    That a text is a number is Arrow's verdict, which is strict but for hexadecimal numbers.
+
+    >>> values_at_once(pa.array(["12", "-7"]), pa.int64(), ".").to_pylist()
+    [12, -7]
+    >>> values_at_once(pa.array(["3.50", "12.00"]), pa.decimal128(18, 2), ".").to_pylist()
+    [Decimal('3.50'), Decimal('12.00')]
+    >>> values_at_once(pa.array(["0x12", "7"]), pa.int64(), ".")
+    """
+    edges, data = bytes_of(texts)
+    if (data | 32 == ord("x")).any():
+        return None
+    try:
+        if not pa.types.is_decimal(target):
+            return texts.cast(target)
+        scale, lengths = target.scale, np.diff(edges)
+        # A place more than digits, for the sign.
+        longest = min(target.precision, MAX_DIGITS - 1) + 1
+        alike = 0 < scale < MAX_DIGITS and not texts.null_count and len(texts) > 0
+        if not alike or int(lengths.min()) < scale + 2 or int(lengths.max()) > longest:
+            return None
+        # What is below zero would need its sign in both parts of the number.
+        if (data == ord("-")).any() or not (data[edges[1:] - scale - 1] == ord(decimal_sign)).all():
+            return None
+        return _array(_units_of_uniform(edges, data, scale), target, None)
+    except pa.ArrowInvalid:
+        return None
 
 
 def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain:
@@ -108,6 +126,32 @@ def bytes_of(texts: Array) -> tuple[Places, _Bytes]:
         return np.zeros(len(texts) + 1, np.int64), np.zeros(0, np.uint8)
     edges = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     return edges - edges[0], np.frombuffer(data, np.uint8)[edges[0] : edges[-1]]
+
+
+def _units_of_uniform(edges: Places, data: _Bytes, scale: int) -> Places:
+    """Numbers of `scale` decimal places each, and no more than `MAX_DIGITS` signs, in units of the last place."""
+    # A zero takes the sign's place, which is the same in all as seen from the end: dividing there takes it out again.
+    data = data.copy()
+    data[edges[1:] - scale - 1] = ord("0")
+    numbers = _numbers(edges, data)
+    place: int = 10**scale
+    wholes: Places = numbers // (10 * place)
+    return numbers - wholes * (9 * place)
+
+
+def _numbers(edges: Places, data: _Bytes) -> Places:
+    """The integers that texts are. Raises `ArrowInvalid` where one is none."""
+    texts = pa.StringArray.from_buffers(len(edges) - 1, _buffer(edges.astype(np.int32)), _buffer(np.ascontiguousarray(data)))
+    return np.asarray(texts.cast(pa.int64()).to_numpy(), np.int64)
+
+
+def _array(numbers: Places, target: pa.DataType, at: npt.NDArray[np.bool_] | None) -> Array:
+    """Whole numbers as a column, decimals in units of the last place; `at`: where they belong, with NULL elsewhere."""
+    # A decimal has sixteen bytes, the lower half first.
+    units = np.zeros((len(numbers) if at is None else len(at), 2 if pa.types.is_decimal(target) else 1), np.int64)
+    units[slice(None) if at is None else at, 0] = numbers
+    valid = None if at is None else _buffer(np.packbits(at, bitorder="little"))
+    return pa.Array.from_buffers(target, len(units), [valid, _buffer(units)])
 
 
 def _buffer(array: npt.NDArray[Any]) -> pa.Buffer:

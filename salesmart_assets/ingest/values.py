@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesmart_assets.contracts import ContractColumn
-from salesmart_assets.ingest.digits import plain_numbers
+from salesmart_assets.ingest.digits import plain_numbers, values_at_once
 from salesmart_assets.ingest.rows import Array, Places
 
 _Reader: TypeAlias = Callable[[str], Any]
@@ -111,6 +111,9 @@ class Parser:
 
     def _numbers(self, texts: Array) -> Parsed:
         """Plain numbers at once, all others among themselves."""
+        values = values_at_once(texts, self.target, self._sign)
+        if values is not None:
+            return Parsed(values, {})
         found = plain_numbers(texts, self.target, self._sign)
         if found.whole:
             return Parsed(found.values(self.target), {})

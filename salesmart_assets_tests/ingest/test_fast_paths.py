@@ -64,8 +64,14 @@ def numbers(column: ContractColumn) -> st.SearchStrategy[str]:
         return st.sampled_from(["", "0", "0.5", "1", "two", f"0.{'1' * 38}", f"0.{'1' * 39}"])
     plain = st.decimals(-(10**6), 10**6, places=scale).map(lambda number: f"{number:f}")
     wide = st.integers(0, 10**20).map(str) | st.decimals(0, 10**17, places=scale).map(lambda number: f"{number:f}")
-    odd = st.sampled_from(["", " ", "1.", ".5", "1.5", "01.50", "+1", "-0", "1e3", "0x1F", "1.500", "1.005", "NaN", "two", "1,5", "٣"])
-    return plain | wide | odd
+    return plain | wide | st.sampled_from(ODD)
+
+
+# The last line looks as a number of two decimal places does, from its end.
+ODD = [
+    *("", " ", "1.", ".5", "1.5", "01.50", "+1", "-0", "1e3", "0x1F", "1.500", "1.005", "NaN", "two", "1,5", "٣"),
+    *(".50", "-.50", "-.00", "-0.00", "-1.50", "+1.50", "0x1.50", "1e.50", "1..50", " 1.50", "1.5 ", "1.-5", "99999999999999999.50"),
+]
 
 
 @st.composite
@@ -77,11 +83,10 @@ def columns(draw: st.DrawFn) -> tuple[ContractColumn, list[str | None]]:
         }
     )
     scale = column.column_type.decimal[1] if column.column_type.decimal else 0
-    uniform = scale < 30 and draw(st.booleans())
-    texts = numbers(column)
-    if uniform:
-        texts = st.decimals(0, 10 ** draw(st.integers(1, 17)), places=scale).map(lambda number: f"{number:f}")
-    return column, draw(st.lists(texts | st.none() if not uniform else texts, max_size=30))
+    if scale > 30 or draw(st.booleans()):
+        return column, draw(st.lists(numbers(column) | st.none(), max_size=30))
+    alike = st.decimals(0, 10 ** draw(st.integers(1, 17)), places=scale).map(lambda number: f"{number:f}")
+    return column, draw(st.permutations(draw(st.lists(alike, max_size=30)) + draw(st.lists(st.sampled_from(ODD), max_size=1))))
 
 
 @settings(max_examples=400, deadline=None)
