@@ -18,6 +18,9 @@ from salesmart_assets.ingest.rows import Array, Places
 MAX_DIGITS = 18
 """Any number of so many digits fits into 64 bits."""
 
+_FEW = 8
+"""Of so many texts, one may be another number than the rest, or none."""
+
 _Bytes = npt.NDArray[np.uint8]
 
 
@@ -51,7 +54,11 @@ class Plain:
             numbers = _numbers(edges, data)
             if (fractions != scale).any():
                 numbers = numbers * 10 ** (scale - fractions)
-        return _array(numbers, target, None if self.whole else self.plain)
+        if self.whole:
+            return _array(numbers, target, None)
+        placed = np.zeros(len(self.plain), np.int64)
+        placed[self.plain] = numbers
+        return _array(placed, target, self.plain)
 
 
 def values_at_once(texts: Array, target: pa.DataType, decimal_sign: str) -> Array | None:
@@ -83,6 +90,43 @@ def values_at_once(texts: Array, target: pa.DataType, decimal_sign: str) -> Arra
         return _array(_units_of_uniform(edges, data, scale), target, None)
     except pa.ArrowInvalid:
         return None
+
+
+def values_but_few(texts: Array, target: pa.DataType, decimal_sign: str) -> tuple[Array, Places] | None:
+    """As `values_at_once`, where some texts are others: the values, NULL for those, and their places; None where they are many.
+
+    >>> found = values_but_few(pa.array(["3.50", "", "-1.25", *["1.00"] * 20]), pa.decimal128(18, 2), ".")
+    >>> found[0].to_pylist()[:3], found[1].tolist()
+    ([Decimal('3.50'), None, Decimal('-1.25')], [1])
+    """
+    edges, data = bytes_of(texts)
+    begins, lengths = edges[:-1], np.diff(edges)
+    scale = target.scale if pa.types.is_decimal(target) else 0
+    if pa.types.is_decimal(target):
+        longest = min(target.precision, MAX_DIGITS - 1) + 1
+        if not 0 < scale < MAX_DIGITS:
+            return None
+        signs = np.maximum(edges[1:] - scale - 1, 0)
+        fine = (lengths >= scale + 2) & (lengths <= longest)
+        fine[fine] = data[signs[fine]] == ord(decimal_sign)
+        data = data.copy()
+        data[signs[fine]] = ord("0")
+    else:
+        fine = (lengths > 0) & (lengths <= MAX_DIGITS)
+    if texts.null_count:
+        fine &= texts.is_valid().to_numpy(zero_copy_only=False)
+    # Bytes wrap round, so that one comparison finds all that are no digits.
+    foreign = np.flatnonzero(data - np.uint8(48) > 9)
+    if len(foreign) * _FEW > len(texts):
+        return None
+    rows = np.searchsorted(edges, foreign, "right") - 1
+    negative = (data[foreign] == ord("-")) & (foreign == begins[rows]) & (lengths[rows] > 1 + (scale + 1 if scale else 0))
+    fine[rows[~negative]] = False
+    others = np.flatnonzero(~fine)
+    if len(others) * _FEW > len(texts):
+        return None
+    numbers = _numbers(edges, data, fine)
+    return _array(_without_place(numbers, scale) if scale else numbers, target, fine), others
 
 
 def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain:
@@ -133,24 +177,35 @@ def _units_of_uniform(edges: Places, data: _Bytes, scale: int) -> Places:
     # A zero takes the sign's place, which is the same in all as seen from the end: dividing there takes it out again.
     data = data.copy()
     data[edges[1:] - scale - 1] = ord("0")
-    numbers = _numbers(edges, data)
+    return _without_place(_numbers(edges, data), scale)
+
+
+def _without_place(numbers: Places, scale: int) -> Places:
+    """Numbers without their digit before the last `scale` ones, which is a zero."""
     place: int = 10**scale
-    wholes: Places = numbers // (10 * place)
-    return numbers - wholes * (9 * place)
+    sizes = np.abs(numbers)
+    wholes: Places = sizes // (10 * place)
+    found: Places = sizes - wholes * (9 * place)
+    return np.negative(found, out=found, where=numbers < 0)
 
 
-def _numbers(edges: Places, data: _Bytes) -> Places:
-    """The integers that texts are. Raises `ArrowInvalid` where one is none."""
-    texts = pa.StringArray.from_buffers(len(edges) - 1, _buffer(edges.astype(np.int32)), _buffer(np.ascontiguousarray(data)))
-    return np.asarray(texts.cast(pa.int64()).to_numpy(), np.int64)
+def _numbers(edges: Places, data: _Bytes, fine: npt.NDArray[np.bool_] | None = None) -> Places:
+    """The integers that texts are, all or those that are `fine`; others are anything. Raises `ArrowInvalid` where one is none."""
+    valid = None if fine is None else _buffer(np.packbits(fine, bitorder="little"))
+    texts = pa.StringArray.from_buffers(len(edges) - 1, _buffer(edges.astype(np.int32)), _buffer(np.ascontiguousarray(data)), valid)
+    numbers: Array = texts.cast(pa.int64())
+    return np.frombuffer(numbers.buffers()[1], np.int64, len(numbers)) if len(numbers) else np.zeros(0, np.int64)
 
 
-def _array(numbers: Places, target: pa.DataType, at: npt.NDArray[np.bool_] | None) -> Array:
-    """Whole numbers as a column, decimals in units of the last place; `at`: where they belong, with NULL elsewhere."""
+def _array(numbers: Places, target: pa.DataType, fine: npt.NDArray[np.bool_] | None) -> Array:
+    """Whole numbers as a column, decimals in units of the last place; NULL where they are not `fine`."""
     # A decimal has sixteen bytes, the lower half first.
-    units = np.zeros((len(numbers) if at is None else len(at), 2 if pa.types.is_decimal(target) else 1), np.int64)
-    units[slice(None) if at is None else at, 0] = numbers
-    valid = None if at is None else _buffer(np.packbits(at, bitorder="little"))
+    units = numbers
+    if pa.types.is_decimal(target):
+        units = np.empty((len(numbers), 2), np.int64)
+        units[:, 0] = numbers
+        np.right_shift(numbers, 63, out=units[:, 1])
+    valid = None if fine is None else _buffer(np.packbits(fine, bitorder="little"))
     return pa.Array.from_buffers(target, len(units), [valid, _buffer(units)])
 
 

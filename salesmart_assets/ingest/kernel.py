@@ -156,14 +156,16 @@ class FileReader:
         verdict = self._judge.judge(rows)
         count = len(rows.numbers)
         additional = nulls(count, pa.string()) if rows.additional is None else rows.additional
-        accepted = pa.Table.from_arrays([*verdict.columns, additional, pa.array(rows.numbers, pa.int64())], schema=self._schema)
+        columns = [*verdict.columns, additional, pa.array(rows.numbers, pa.int64())]
         if not verdict.codes and not rows.broken:
-            return ParsedBatch(accepted, REJECTIONS.empty_table())
+            return ParsedBatch(pa.Table.from_arrays(columns, schema=self._schema), REJECTIONS.empty_table())
         places = np.array(sorted(verdict.codes), np.int64)
         if len(places):
             clean = np.ones(count, np.bool_)
             clean[places] = False
-            accepted = accepted.filter(pa.array(clean))
+            # Column by column: a whole table is first made a list of places, which takes twice as long.
+            columns = [column.filter(pa.array(clean)) for column in columns]
+        accepted = pa.Table.from_arrays(columns, schema=self._schema)
         found: list[dict[str, Any]] = [
             {"source_row": int(rows.numbers[place]), "codes": ",".join(verdict.codes[int(place)]), "raw": raw}
             for place, raw in zip(places, rows.raw(places), strict=True)

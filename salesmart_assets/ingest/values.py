@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesmart_assets.contracts import ContractColumn
-from salesmart_assets.ingest.digits import plain_numbers, values_at_once
+from salesmart_assets.ingest.digits import plain_numbers, values_at_once, values_but_few
 from salesmart_assets.ingest.rows import Array, Places
 
 _Reader: TypeAlias = Callable[[str], Any]
@@ -72,6 +72,8 @@ class Parser:
         self.target = column.column_type.arrow
         self.kind = column.type
         self._sign = decimal_sign
+        # Where there was an odd number, there will be more: what supposes that there is none is not tried first then.
+        self._odd = False
         sign = re.escape(decimal_sign)
         self._number = re.compile(rf"([+-]?)([0-9]+)(?:{sign}([0-9]+))?")
         if decimal := column.column_type.decimal:
@@ -111,16 +113,22 @@ class Parser:
 
     def _numbers(self, texts: Array) -> Parsed:
         """Plain numbers at once, all others among themselves."""
-        values = values_at_once(texts, self.target, self._sign)
-        if values is not None:
-            return Parsed(values, {})
-        found = plain_numbers(texts, self.target, self._sign)
-        if found.whole:
-            return Parsed(found.values(self.target), {})
-        others = np.flatnonzero(~found.plain)
-        if len(others) > len(texts) // 2:
-            return self._numbers_in_any_form(texts)
-        values = found.values(self.target)
+        if not self._odd:
+            values = values_at_once(texts, self.target, self._sign)
+            if values is not None:
+                return Parsed(values, {})
+        few = values_but_few(texts, self.target, self._sign)
+        self._odd = few is None or len(few[1]) > 0
+        if few is not None:
+            values, others = few
+        else:
+            found = plain_numbers(texts, self.target, self._sign)
+            if found.whole:
+                return Parsed(found.values(self.target), {})
+            others = np.flatnonzero(~found.plain)
+            if len(others) > len(texts) // 2:
+                return self._numbers_in_any_form(texts)
+            values = found.values(self.target)
         unplain = texts.take(pa.array(others))
         rest = self._distinct(unplain) if len(others) <= _FEW else self._numbers_in_any_form(unplain)
         if rest.values.null_count < len(others):
