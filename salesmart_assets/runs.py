@@ -49,6 +49,16 @@ storage:
     mysql_url:
       env: {_DAGSTER_URL}
 """
+_ON_SQLITE = """
+# Dagster's own files, by connections that are kept; without these lines Dagster opens them anew for each event, which takes longer.
+storage:
+  custom:
+    module: salesmart_assets.history
+    class: LocalHistory
+    config:
+      base_dir:
+        env: DAGSTER_HOME
+"""
 _MOST_ROUNDS = 3
 _STEPS_SHOWN = 8
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -93,7 +103,7 @@ def prepare_home(settings: Settings) -> None:
         packaged = resources.files("salesmart_assets.local").joinpath("dagster.yaml").read_text("utf-8")
         # Whole or not at all: half a file would be taken for the user's own.
         whole = home / f".dagster.yaml.{os.getpid()}"
-        whole.write_text(packaged + (_ON_MYSQL if url else ""), "utf-8")
+        whole.write_text(packaged + (_ON_MYSQL if url else _ON_SQLITE), "utf-8")
         whole.replace(target)
     os.environ["DAGSTER_HOME"] = str(home)
 
