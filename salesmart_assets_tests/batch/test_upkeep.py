@@ -39,6 +39,15 @@ with Platform(Settings.load()) as platform:
 """
 
 
+@pytest.fixture(autouse=True)
+def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of its own for scratch: upkeep as of a month later would remove what other tests have in the shared one."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+
+
 def maintain(platform: Platform, later: timedelta = timedelta()) -> dict[str, str]:
     """Do upkeep as if it were later; what each task says. Fails the test if one could not be done."""
     done = list(upkeep.maintain(platform, "upkeep", datetime.now(timezone.utc) + later))
