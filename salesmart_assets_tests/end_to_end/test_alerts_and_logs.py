@@ -18,7 +18,7 @@ from salesmart_assets_tests.receivers import mail_server, web_server
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "alerts-and-logs.md").read_text("utf-8")
 
 
-def test_a_broken_file_is_told_by_mail_and_the_log_has_it_all(tmp_path: Path) -> None:
+def test_a_broken_file_is_told_by_mail_and_the_log_has_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who follows the page gets the e-mail that it shows about a broken file, once, and finds each step in the log."""
     home = tmp_path / ".salesmart"
     with mail_server(tmp_path / "mail") as mail:
@@ -39,7 +39,8 @@ def test_a_broken_file_is_told_by_mail_and_the_log_has_it_all(tmp_path: Path) ->
     assert all(isinstance(line[c], (int, float)) for line in ended.values() for c in ("seconds", "rows", "bytes"))
     assert (ended["fact_sales"]["rows"], ended["fact_sales"]["bytes"] > 0) == (1, True)  # type: ignore[operator]
 
-    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    with DagsterInstance.get() as instance:
         taken = [entry.user_message for entry in instance.all_logs(str(run_id)) if entry.dagster_event is None]
     assert taken == [line["message"] for line in of_run if line["step"]]
 
