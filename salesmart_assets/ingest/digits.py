@@ -79,10 +79,8 @@ def values_at_once(texts: Array, target: pa.DataType, decimal_sign: str) -> Arra
         if not pa.types.is_decimal(target):
             return texts.cast(target)
         scale, lengths = target.scale, np.diff(edges)
-        # A place more than digits, for the sign.
-        longest = min(target.precision, MAX_DIGITS - 1) + 1
         alike = 0 < scale < MAX_DIGITS and not texts.null_count and len(texts) > 0
-        if not alike or int(lengths.min()) < scale + 2 or int(lengths.max()) > longest:
+        if not alike or int(lengths.min()) < scale + 2 or int(lengths.max()) > _longest(target.precision):
             return None
         # What is below zero would need its sign in both parts of the number.
         if (data == ord("-")).any() or not (data[edges[1:] - scale - 1] == ord(decimal_sign)).all():
@@ -103,11 +101,10 @@ def values_but_few(texts: Array, target: pa.DataType, decimal_sign: str) -> tupl
     begins, lengths = edges[:-1], np.diff(edges)
     scale = target.scale if pa.types.is_decimal(target) else 0
     if pa.types.is_decimal(target):
-        longest = min(target.precision, MAX_DIGITS - 1) + 1
         if not 0 < scale < MAX_DIGITS:
             return None
         signs = np.maximum(edges[1:] - scale - 1, 0)
-        fine = (lengths >= scale + 2) & (lengths <= longest)
+        fine = (lengths >= scale + 2) & (lengths <= _longest(target.precision))
         fine[fine] = data[signs[fine]] == ord(decimal_sign)
         data = data.copy()
         data[signs[fine]] = ord("0")
@@ -170,6 +167,11 @@ def bytes_of(texts: Array) -> tuple[Places, _Bytes]:
         return np.zeros(len(texts) + 1, np.int64), np.zeros(0, np.uint8)
     edges = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     return edges - edges[0], np.frombuffer(data, np.uint8)[edges[0] : edges[-1]]
+
+
+def _longest(precision: int) -> int:
+    """So many characters a decimal of that precision may have to be read at once: its digits and the decimal sign."""
+    return min(precision, MAX_DIGITS - 1) + 1
 
 
 def _units_of_uniform(edges: Places, data: _Bytes, scale: int) -> Places:

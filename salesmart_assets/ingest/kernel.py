@@ -163,8 +163,9 @@ class FileReader:
         if len(places):
             clean = np.ones(count, np.bool_)
             clean[places] = False
+            chosen = pa.array(clean)
             # Column by column: a whole table is first made a list of places, which takes twice as long.
-            columns = [column.filter(pa.array(clean)) for column in columns]
+            columns = [column.filter(chosen) for column in columns]
         accepted = pa.Table.from_arrays(columns, schema=self._schema)
         found: list[dict[str, Any]] = [
             {"source_row": int(rows.numbers[place]), "codes": ",".join(verdict.codes[int(place)]), "raw": raw}

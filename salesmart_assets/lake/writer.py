@@ -28,6 +28,8 @@ _OPEN_FILES = 512
 """Files written at the same time: with more partitions in play, the one that was longest without rows is finished."""
 _FEW_PARTITIONS = 4
 """So few are filtered out one after the other, which is faster than to sort the rows."""
+_STORED_AS_DIFFERENCES = frozenset({"source_row"})
+"""Numbers that grow by one or little more from row to row: their differences take next to no room."""
 _SAMPLE_ROWS = 32_768
 _GROUP_BYTES = 2 << 20
 """Rows of a file wait for each other until there are so many bytes of them: each write makes a row group, which costs time and space."""
@@ -105,14 +107,15 @@ class _OpenFile:
         self._path = path
         self._metadata: list[pq.FileMetaData] = []
         self._stream = lake.filesystem.open_output_stream(path)
+        encodings = {name: "DELTA_BINARY_PACKED" for name in schema.names if name in _STORED_AS_DIFFERENCES}
         # Readers take the types from the table; an Arrow schema in the file would say `dictionary` where that is only how it was written.
         self._writer = pq.ParquetWriter(
             self._stream,
             schema,
             compression="snappy",
-            use_dictionary=[name for name in repeating if name != "source_row"],  # type: ignore[arg-type]
-            # Row numbers grow by one: as differences they take no room.
-            column_encoding={name: "DELTA_BINARY_PACKED" for name in schema.names if name == "source_row"},
+            # Parquet refuses a column that is given both.
+            use_dictionary=[name for name in repeating if name not in encodings],  # type: ignore[arg-type]
+            column_encoding=encodings,
             write_statistics=[field.name for field in schema if is_bounded(field.type)],
             store_schema=False,
             metadata_collector=self._metadata,

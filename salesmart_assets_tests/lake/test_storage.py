@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +27,7 @@ from salesmart_assets.lake import Lake
 from salesmart_assets.lake.storage import S3
 from salesmart_assets.lake.writer import PartitionWriter
 from salesmart_assets.settings import Settings
+from salesmart_assets_tests.end_to_end.conftest import Installation
 
 NAME = "daily_customer_sales"
 
@@ -121,11 +119,10 @@ def test_a_profile_that_assumes_a_role(guarded: Guarded, tmp_path: Path, monkeyp
         assert platform.lake.snapshot(NAME).read()["customer_id"].to_pylist() == [1]
         assert platform.lake.storage.options()["AWS_SESSION_TOKEN"]  # type: ignore[index]
     # In a process of its own: Sail keeps the credentials that it found first.
-    named = {"HOME": str(opened.home), "S3_ENDPOINT_URL": guarded.address, "LANDING": opened.landing, "LAKE": opened.lake_uri}
-    query = [sys.executable, "-m", "salesmart_assets.cli", "query", f"select customer_id from {NAME}", "--format", "csv"]
-    environment = os.environ | {f"SALESMART_{name}": str(value) for name, value in named.items()}
-    done = subprocess.run(query, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert (done.stdout.split(), done.returncode) == (["customer_id", "1"], 0), done.stderr
+    named = {"S3_ENDPOINT_URL": guarded.address, "LANDING": str(opened.landing), "LAKE": opened.lake_uri}
+    salesmart = Installation(opened.home, {f"SALESMART_{name}": value for name, value in named.items()})
+    done = salesmart("query", f"select customer_id from {NAME}", "--format", "csv")
+    assert done.stdout.split() == ["customer_id", "1"]
 
 
 def test_credentials_that_expire(guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
