@@ -126,20 +126,20 @@ class Delimited:
         width = len(header.names)
         wanted = sorted({*header.known.values(), *(header.extra.values() if self._contract.on_extra_column == "keep" else ())})
         found = self._read_at_once(data, width, wanted)
-        if found is None or len(found[1]):
+        if found is None or not all(_is_ragged(text, self._delimiter, width) for text in found.others.values()):
             return self._read_by_line(data, header, wanted, found, final=final)
-        table = found[0]
-        numbers = np.arange(self._rows + 1, self._rows + len(table) + 1)
-        self._rows += len(table)
+        before = self._rows
+        self._rows += found.lines
+        rows = np.flatnonzero(found.simple)
+        broken = [Broken(before + line + 1, ("row.ragged",), text) for line, text in found.others.items()]
 
         def raw(at: Places) -> list[str]:
-            lines = _Lines.of(data)
-            return [visible(lines.text(data, place)) for place in at]
+            return [visible(text) for text in found.ends.texts(data, rows[at])]
 
-        return self._rows_of(table, header, numbers, raw, ()), len(data)
+        return self._rows_of(found.table, header, rows + (before + 1), raw, broken), len(data)
 
-    def _read_at_once(self, data: bytes, width: int, wanted: Sequence[int]) -> tuple[pa.Table, Places] | None:
-        """The rows of a block's simple lines, and which lines are of another width; None if other lines may need a look.
+    def _read_at_once(self, data: bytes, width: int, wanted: Sequence[int]) -> _AtOnce | None:
+        """What can be read of a block at once; None if some line that looks simple may not be.
 
         The parser's own count proves it: were there a blank line, or a value that goes on over a line's end, it would find
         fewer rows than lines. What it lets pass though it is no simple line is looked for first.
@@ -153,32 +153,29 @@ class Delimited:
         if b"\r" in data and not (ends[1:] == (buffer[:-1] == 13)).all():
             # A line may end with CR alone.
             return None
-        lines = int(np.count_nonzero(ends)) + (not data.endswith(b"\n"))
-        others: list[int] = []
+        line_ends = _LineEnds.of(ends)
+        lines = line_ends.count + (not data.endswith(b"\n"))
+        others: dict[int, str] = {}
 
         def skip(row: pc_csv.InvalidRow) -> Literal["skip"]:
             assert row.number is not None
-            others.append(row.number - 1)
+            others[row.number - 1] = row.text
             return "skip"
 
         table = self._parsed(data, width, wanted, skip)
         if len(table) + len(others) != lines:
             self._in_vain += 1
             return None
-        return table, np.array(others, np.int64)
+        return _AtOnce(table, line_ends, lines, others)
 
     def _read_by_line(
-        self, data: bytes, header: Header, wanted: Sequence[int], found: tuple[pa.Table, Places] | None, *, final: bool
+        self, data: bytes, header: Header, wanted: Sequence[int], found: _AtOnce | None, *, final: bool
     ) -> tuple[Rows, int]:
         """The rows of a block in which some line needs a look of its own; `found` is what could be read at once."""
         width = len(header.names)
         buffer = np.frombuffer(data, np.uint8)
         lines = _Lines.of(data, buffer)
-        if found is None:
-            simple = _simple(data, buffer, lines, self._delimiter[0], width)
-        else:
-            simple = np.ones(lines.count, np.bool_)
-            simple[found[1]] = False
+        simple = _simple(data, buffer, lines, self._delimiter[0], width) if found is None else found.simple
         starts_row = lines.lengths > 0
         odd = _Odd(data, lines, simple, self._delimiter, width)
         limit = odd.read(starts_row, final=final)
@@ -188,7 +185,7 @@ class Delimited:
         used = int(lines.nexts[limit - 1]) if limit else 0
         simple = simple[:limit]
         places = np.flatnonzero(simple)
-        table = self._parse(data, lines, simple, width, wanted) if found is None else found[0].slice(0, len(places))
+        table = self._parse(data, lines, simple, width, wanted) if found is None else found.table.slice(0, len(places))
         if len(table) != len(places):
             raise AssertionError(f"{len(places)} simple lines were parsed as {len(table)} rows")
         begins, ends = lines.starts[places], lines.ends[places]
@@ -253,6 +250,66 @@ class Delimited:
 
 
 @dataclass(frozen=True, slots=True)
+class _AtOnce:
+    """What was read of a block at once: the rows of its simple lines, and by number the text of those that have another width.
+
+    All of the block's `lines` end with LF, or CRLF, but perhaps the last; where, is in `ends`.
+    """
+
+    table: pa.Table
+    ends: _LineEnds
+    lines: int
+    others: dict[int, str]
+
+    @property
+    def simple(self) -> Flags:
+        flags = np.ones(self.lines, np.bool_)
+        flags[list(self.others)] = False
+        return flags
+
+
+@dataclass(frozen=True, slots=True)
+class _LineEnds:
+    """The LFs of a block, a bit each: to count them and to find a few is much faster than to find all, as `_Lines` does.
+
+    `until`: how many there are up to the end of each word.
+    """
+
+    words: npt.NDArray[np.uint64]
+    until: Places
+
+    @property
+    def count(self) -> int:
+        return int(self.until[-1])
+
+    @classmethod
+    def of(cls, flags: Flags) -> _LineEnds:
+        packed = np.packbits(flags, bitorder="little")
+        words = np.zeros(len(packed) // 8 + 1, "<u8")
+        words.view(np.uint8)[: len(packed)] = packed
+        return cls(words, np.cumsum(np.bitwise_count(words), dtype=np.int64))
+
+    def texts(self, data: bytes, lines: Places) -> list[bytes]:
+        """The texts of some lines, by ascending number, each without its end."""
+        begins, ends = self._ends(lines - 1, len(data)) + 1, self._ends(lines, len(data))
+        return [data[begin:end].removesuffix(b"\r") for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+    def _ends(self, lines: Places, size: int) -> Places:
+        """Where lines end: before the first one, that is -1, and the last one may have no end but the block's."""
+        at = np.searchsorted(self.until, lines, "right")
+        found = np.where(lines < 0, -1, size)
+        inside = (lines >= 0) & (at < len(self.words))
+        at, wanted = at[inside], lines[inside]
+        words = self.words[at]
+        # As many bits as there are line ends before this one in its word are cleared, the lowest first.
+        before = wanted - self.until[at] + np.bitwise_count(words)
+        for passed in range(int(before.max(initial=0))):
+            words = np.where(before > passed, words & (words - np.uint64(1)), words)
+        found[inside] = at * 64 + np.bitwise_count((words - np.uint64(1)) & ~words)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class _Lines:
     """Where the lines of a block are: the text of line i is `data[starts[i]:ends[i]]`, the next line begins at `nexts[i]`."""
 
@@ -292,6 +349,14 @@ class _Lines:
             both = (ends > starts) & (buffer[before] == 13) & (buffer[np.minimum(ends, len(data) - 1)] == 10)
             ends = ends - both
         return cls(starts, ends, nexts)
+
+
+def _is_ragged(line: str, delimiter: bytes, width: int) -> bool:
+    """Whether a line that the parser passed over is a row by itself, but for the number of its values."""
+    if '"' not in line:
+        return bool(line.strip(" \t"))
+    found = scan(line.encode(), delimiter)
+    return found.end is End.COMPLETE and found.values != width
 
 
 def _lines_are_short(data: bytes) -> bool:
@@ -459,7 +524,7 @@ class _Odd:
 
 def _text(table: pa.Table, place: int) -> Array:
     chunks: Array = table.column(str(place))
-    return chunks.combine_chunks()
+    return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
 
 
 def _as_json(columns: dict[str, Array]) -> Array:

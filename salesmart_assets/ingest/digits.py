@@ -7,7 +7,7 @@ what any other text means, or what is wrong with it (`values`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,8 @@ MAX_DIGITS = 18
 _FEW = 8
 """Of so many texts, one may be another number than the rest, or none."""
 
-_Bytes = npt.NDArray[np.uint8]
+Edges: TypeAlias = "npt.NDArray[np.int32] | Places"
+_Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,15 @@ def values_but_few(texts: Array, target: pa.DataType, decimal_sign: str) -> tupl
     if pa.types.is_decimal(target):
         if not 0 < scale < MAX_DIGITS:
             return None
-        signs = np.maximum(edges[1:] - scale - 1, 0)
         fine = (lengths >= scale + 2) & (lengths <= _longest(target.precision))
-        fine[fine] = data[signs[fine]] == ord(decimal_sign)
+        if not fine.any():
+            return None
+        # Where a text has no such place, that of another one is looked at once more.
+        signs = edges[1:] - scale - 1
+        signs[~fine] = signs[fine.argmax()]
+        fine &= data[signs] == ord(decimal_sign)
         data = data.copy()
-        data[signs[fine]] = ord("0")
+        data[signs] = ord("0")
     else:
         fine = (lengths > 0) & (lengths <= MAX_DIGITS)
     if texts.null_count:
@@ -122,8 +127,9 @@ def values_but_few(texts: Array, target: pa.DataType, decimal_sign: str) -> tupl
     others = np.flatnonzero(~fine)
     if len(others) * _FEW > len(texts):
         return None
-    numbers = _numbers(edges, data, fine)
-    return _array(_without_place(numbers, scale) if scale else numbers, target, fine), others
+    if not scale:
+        return _read(edges, data, fine), others
+    return _array(_without_place(_numbers(edges, data, fine), scale), target, fine), others
 
 
 def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain:
@@ -160,13 +166,13 @@ def plain_numbers(texts: Array, target: pa.DataType, decimal_sign: str) -> Plain
     return Plain(plain, texts, fractions, ord(decimal_sign))
 
 
-def bytes_of(texts: Array) -> tuple[Places, _Bytes]:
+def bytes_of(texts: Array) -> tuple[Edges, _Bytes]:
     """Where each text begins and the last one ends, and the bytes of all."""
     _, offsets, data = texts.buffers()
     if not len(texts) or data is None:
-        return np.zeros(len(texts) + 1, np.int64), np.zeros(0, np.uint8)
-    edges = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    return edges - edges[0], np.frombuffer(data, np.uint8)[edges[0] : edges[-1]]
+        return np.zeros(len(texts) + 1, np.int32), np.zeros(0, np.uint8)
+    edges: Edges = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return edges - edges[0] if edges[0] else edges, np.frombuffer(data, np.uint8)[edges[0] : edges[-1]]
 
 
 def _longest(precision: int) -> int:
@@ -174,7 +180,7 @@ def _longest(precision: int) -> int:
     return min(precision, MAX_DIGITS - 1) + 1
 
 
-def _units_of_uniform(edges: Places, data: _Bytes, scale: int) -> Places:
+def _units_of_uniform(edges: Edges, data: _Bytes, scale: int) -> Places:
     """Numbers of `scale` decimal places each, and no more than `MAX_DIGITS` signs, in units of the last place."""
     # A zero takes the sign's place, which is the same in all as seen from the end: dividing there takes it out again.
     data = data.copy()
@@ -191,12 +197,18 @@ def _without_place(numbers: Places, scale: int) -> Places:
     return np.negative(found, out=found, where=numbers < 0)
 
 
-def _numbers(edges: Places, data: _Bytes, fine: npt.NDArray[np.bool_] | None = None) -> Places:
+def _numbers(edges: Edges, data: _Bytes, fine: npt.NDArray[np.bool_] | None = None) -> Places:
     """The integers that texts are, all or those that are `fine`; others are anything. Raises `ArrowInvalid` where one is none."""
-    valid = None if fine is None else _buffer(np.packbits(fine, bitorder="little"))
-    texts = pa.StringArray.from_buffers(len(edges) - 1, _buffer(edges.astype(np.int32)), _buffer(np.ascontiguousarray(data)), valid)
-    numbers: Array = texts.cast(pa.int64())
+    numbers = _read(edges, data, fine)
     return np.frombuffer(numbers.buffers()[1], np.int64, len(numbers)) if len(numbers) else np.zeros(0, np.int64)
+
+
+def _read(edges: Edges, data: _Bytes, fine: npt.NDArray[np.bool_] | None) -> Array:
+    """As `_numbers`, as a column, NULL where a text is not fine."""
+    valid = None if fine is None else _buffer(np.packbits(fine, bitorder="little"))
+    offsets = _buffer(edges.astype(np.int32, copy=False))
+    texts = pa.StringArray.from_buffers(len(edges) - 1, offsets, _buffer(np.ascontiguousarray(data)), valid)
+    return texts.cast(pa.int64())
 
 
 def _array(numbers: Places, target: pa.DataType, fine: npt.NDArray[np.bool_] | None) -> Array:

@@ -41,7 +41,7 @@ from salesmart_assets.ingest.delimited import Delimited
 from salesmart_assets.ingest.json_lines import JsonLines
 from salesmart_assets.ingest.judge import Judge
 from salesmart_assets.ingest.parquet import Parquet
-from salesmart_assets.ingest.rows import Rows, nulls
+from salesmart_assets.ingest.rows import Places, Rows, nulls
 
 _REJECTION: dict[str, pa.DataType] = {"source_row": pa.int64(), "codes": pa.string(), "raw": pa.string()}
 REJECTIONS = pa.schema(_REJECTION)
@@ -155,10 +155,7 @@ class FileReader:
     def _batch(self, rows: Rows) -> ParsedBatch:
         verdict = self._judge.judge(rows)
         count = len(rows.numbers)
-        additional = nulls(count, pa.string()) if rows.additional is None else rows.additional
-        columns = [*verdict.columns, additional, pa.array(rows.numbers, pa.int64())]
-        if not verdict.codes and not rows.broken:
-            return ParsedBatch(pa.Table.from_arrays(columns, schema=self._schema), REJECTIONS.empty_table())
+        columns, numbers, additional = verdict.columns, rows.numbers, rows.additional
         places = np.array(sorted(verdict.codes), np.int64)
         if len(places):
             clean = np.ones(count, np.bool_)
@@ -166,11 +163,20 @@ class FileReader:
             chosen = pa.array(clean)
             # Column by column: a whole table is first made a list of places, which takes twice as long.
             columns = [column.filter(chosen) for column in columns]
-        accepted = pa.Table.from_arrays(columns, schema=self._schema)
-        found: list[dict[str, Any]] = [
-            {"source_row": int(rows.numbers[place]), "codes": ",".join(verdict.codes[int(place)]), "raw": raw}
-            for place, raw in zip(places, rows.raw(places), strict=True)
-        ]
-        found += [{"source_row": item.source_row, "codes": ",".join(item.codes), "raw": item.raw} for item in rows.broken]
-        found.sort(key=lambda item: item["source_row"])
-        return ParsedBatch(accepted, pa.Table.from_pylist(found, REJECTIONS))
+            numbers, additional = numbers[clean], None if additional is None else additional.filter(chosen)
+        if additional is None:
+            additional = nulls(len(numbers), pa.string())
+        accepted = pa.Table.from_arrays([*columns, additional, pa.array(numbers, pa.int64())], schema=self._schema)
+        return ParsedBatch(accepted, _rejections(rows, places, verdict.codes))
+
+
+def _rejections(rows: Rows, places: Places, codes: dict[int, list[str]]) -> pa.Table:
+    """The rejections of the rows in `places`, which could be read, and of the broken ones."""
+    if not len(places) and not rows.broken:
+        return REJECTIONS.empty_table()
+    numbers = np.concatenate([rows.numbers[places], np.array([item.source_row for item in rows.broken], np.int64)])
+    told = [codes[place] for place in places.tolist()] + [item.codes for item in rows.broken]
+    texts = [*rows.raw(places), *(item.raw for item in rows.broken)]
+    columns = [pa.array(numbers), pa.array([",".join(item) for item in told], pa.string()), pa.array(texts, pa.string())]
+    found = pa.Table.from_arrays(columns, schema=REJECTIONS)
+    return found.take(np.argsort(numbers)) if rows.broken else found

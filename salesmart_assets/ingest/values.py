@@ -8,7 +8,7 @@ type cannot keep are a fault, never rounded; zeros that it need not keep are not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -130,7 +130,7 @@ class Parser:
                 return self._numbers_in_any_form(texts)
             values = found.values(self.target)
         unplain = texts.take(pa.array(others))
-        rest = self._distinct(unplain) if len(others) <= _FEW else self._numbers_in_any_form(unplain)
+        rest = self._each(unplain.to_pylist()) if len(others) <= _FEW else self._numbers_in_any_form(unplain)
         if rest.values.null_count < len(others):
             # To choose from both is several times faster than to replace in one.
             chosen = np.arange(len(values))
@@ -156,39 +156,37 @@ class Parser:
         unsettled = np.flatnonzero((present & values.is_null()).to_numpy())
         if not len(unsettled):
             return Parsed(result, {})
-        found: list[Any] = []
-        faults: dict[str, list[int]] = {}
-        for place, item in zip(unsettled.tolist(), text.gather(unsettled).to_list(), strict=True):
-            try:
-                found.append(self.one(item))
-            except Unfit as unfit:
-                found.append(None)
-                faults.setdefault(unfit.kind, []).append(place)
-        if len(found) > sum(map(len, faults.values())):
+        found = self._each(text.gather(unsettled).to_list())
+        if found.values.null_count < len(unsettled):
             mask = np.zeros(len(result), np.bool_)
             mask[unsettled] = True
-            result = pc.replace_with_mask(result, pa.array(mask), pa.array(found, self.target))
-        return Parsed(result, {kind: np.array(places, np.int64) for kind, places in faults.items()})
+            result = pc.replace_with_mask(result, pa.array(mask), found.values)
+        return Parsed(result, {kind: unsettled[at] for kind, at in found.faults.items()})
 
     def _distinct(self, texts: Array) -> Parsed:
         """Each different text once: days and truth values repeat."""
         encoded = texts.dictionary_encode()
+        words = self._each(encoded.dictionary.to_pylist())
+        faults = {}
+        if words.faults:
+            at = encoded.indices.fill_null(len(words.values)).to_numpy(zero_copy_only=False)
+            for kind, unfit in words.faults.items():
+                is_unfit = np.zeros(len(words.values) + 1, np.bool_)
+                is_unfit[unfit] = True
+                faults[kind] = np.flatnonzero(is_unfit[at])
+        return Parsed(words.values.take(encoded.indices), faults)
+
+    def _each(self, texts: Sequence[str | None]) -> Parsed:
+        """One text after the other."""
         values: list[Any] = []
-        kinds: list[str] = []
-        for text in encoded.dictionary.to_pylist():
+        faults: dict[str, list[int]] = {}
+        for place, text in enumerate(texts):
             try:
-                values.append(self.one(text) if text.strip(_BLANKS) else None)
-                kinds.append("")
+                values.append(self.one(text) if text is not None and text.strip(_BLANKS) else None)
             except Unfit as unfit:
                 values.append(None)
-                kinds.append(unfit.kind)
-        result = pa.array(values, self.target).take(encoded.indices)
-        faults = {}
-        for kind in sorted(set(kinds) - {""}):
-            unfit_words = np.array([item == kind for item in kinds] + [False])
-            at = encoded.indices.fill_null(len(kinds)).to_numpy(zero_copy_only=False)
-            faults[kind] = np.flatnonzero(unfit_words[at])
-        return Parsed(result, faults)
+                faults.setdefault(unfit.kind, []).append(place)
+        return Parsed(pa.array(values, self.target), {kind: np.array(places, np.int64) for kind, places in faults.items()})
 
     def _decimal(self, text: str) -> Decimal:
         match = self._number.fullmatch(text.strip(_BLANKS))
