@@ -168,9 +168,7 @@ class Delimited:
             return None
         return _AtOnce(table, line_ends, lines, others)
 
-    def _read_by_line(
-        self, data: bytes, header: Header, wanted: Sequence[int], found: _AtOnce | None, *, final: bool
-    ) -> tuple[Rows, int]:
+    def _read_by_line(self, data: bytes, header: Header, wanted: Sequence[int], found: _AtOnce | None, *, final: bool) -> tuple[Rows, int]:
         """The rows of a block in which some line needs a look of its own; `found` is what could be read at once."""
         width = len(header.names)
         buffer = np.frombuffer(data, np.uint8)
