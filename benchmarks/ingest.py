@@ -3,8 +3,9 @@
     python -m benchmarks.ingest --size 200MB --rounds 3
 
 The sales files come from the product's own generator. Each contestant runs in a process of its own, on two cores, so that
-its peak memory is its own; all cases and contestants take turns within a round, so that a busy moment hits them all. A
-contestant that writes says how many rows it wrote and the sum of `total_cost`; where all must agree, they are compared.
+its peak memory is its own; all cases and contestants take turns within a round, so that a busy moment hits them all, and each
+round has another order, so that nobody always follows the same one. A contestant that writes says how many rows it wrote and
+the sum of `total_cost`; where all must agree, they are compared.
 
 Belongs here: the files, the turns, and the table and plot of the results. What each contestant does is in `contestants`.
 """
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import shutil
 import statistics
 import subprocess
@@ -142,12 +144,14 @@ def measure(size: int, rounds: int, cases: Sequence[Case] = CASES) -> Iterator[M
             place.mkdir()
             files[case.name], rows[case.name] = make_files(case, size, place)
         runs: dict[tuple[str, str], list[Run]] = {(case.name, name): [] for case in cases for name in case.contestants}
+        order = random.Random(1)
+        turns = [(case, name) for case in cases for name in case.contestants]
         for number in range(rounds):
-            for case in cases:
-                for name in case.contestants:
-                    found = turn(name, files[case.name])
-                    runs[case.name, name].append(found)
-                    _say(f"round {number + 1} of {rounds}: {case.name}: {name} {found.seconds:.2f} s")
+            # In another order each time: whoever follows one that kept both cores busy, and took much memory, is slower.
+            for case, name in order.sample(turns, len(turns)):
+                found = turn(name, files[case.name])
+                runs[case.name, name].append(found)
+                _say(f"round {number + 1} of {rounds}: {case.name}: {name} {found.seconds:.2f} s")
         for case in cases:
             check(case, rows[case.name], {name: runs[case.name, name][-1] for name in case.contestants})
             total = sum(path.stat().st_size for path in files[case.name])

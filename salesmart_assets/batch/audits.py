@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,10 +39,13 @@ class Totals:
         return Totals(self.rows + other.rows, self.quantity + other.quantity, self.money + other.money)
 
     @classmethod
-    def of(cls, rows: pa.Table) -> Totals:
-        """The totals of typed rows with `quantity` and `total_cost`."""
-        quantity, money = (pc.sum(rows[name].cast(kind)).as_py() or 0 for name, kind in (("quantity", _UNITS), ("total_cost", _MONEY)))
-        return cls(rows.num_rows, int(quantity), Decimal(money))
+    def of(cls, rows: pa.Table, chosen: npt.NDArray[np.bool_] | None = None) -> Totals:
+        """The totals of typed rows with `quantity` and `total_cost`, of all or of those that are `chosen`."""
+        columns: list[Any] = [rows[name] for name in ("quantity", "total_cost")]
+        if chosen is not None:
+            columns = [column.filter(pa.array(chosen)) for column in columns]
+        quantity, money = (pc.sum(column.cast(kind)).as_py() or 0 for column, kind in zip(columns, (_UNITS, _MONEY), strict=True))
+        return cls(len(columns[0]), int(quantity), Decimal(money))
 
     def to_json(self) -> str:
         """The sums as text, as the ledger keeps them."""

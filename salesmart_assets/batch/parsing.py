@@ -76,9 +76,9 @@ def parse(
     fresh = f"f{file.mark}-{lake.fresh()}"
     with PartitionWriter(lake, table, fresh) as clean, PartitionWriter(lake, REJECTED_ROWS, fresh) as bad:
         for batch in reader:
-            if batch.accepted.num_rows:
-                read += Totals.of(batch.accepted) if file.source == "sales" else NOTHING
-                clean.write(_located(batch.accepted, file, origin).select(table.names))
+            if batch.accepted_rows:
+                read += Totals.of(batch.rows, batch.chosen) if file.source == "sales" else NOTHING
+                clean.write(_located(batch.rows, file, origin).select(table.names), batch.chosen)
             if batch.rejections.num_rows:
                 rows = _located(batch.rejections, file, origin)
                 rows = rows.append_column("source", pa.repeat(pa.scalar(file.source, pa.string()), rows.num_rows))

@@ -177,7 +177,7 @@ def _read_again(state: _State, file: File, folder: Path) -> tuple[Totals | None,
         reader = reader_of(state.platform.contracts[file.source], file, item.path, state.locations.hint(file))
         found = NOTHING
         for batch in reader:
-            found += Totals.of(batch.accepted) if file.source == "sales" else Totals(batch.accepted.num_rows)
+            found += Totals.of(batch.rows, batch.chosen) if file.source == "sales" else Totals(batch.accepted_rows)
     finally:
         item.path.unlink(missing_ok=True)
     return found, _read_wrong(file, item.content_hash, reader.summary, found)

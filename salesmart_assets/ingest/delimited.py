@@ -27,7 +27,7 @@ from salesmart_assets.ingest.content import ByteStream, FileRejected
 from salesmart_assets.ingest.header import Header, delimiter_name, match, other_delimiter
 from salesmart_assets.ingest.lines import KEPT_BYTES, MAX_LINE_BYTES, blocks
 from salesmart_assets.ingest.quoting import QUOTE, End, scan, split
-from salesmart_assets.ingest.rows import Array, Broken, Places, Rows, is_utf8, visible
+from salesmart_assets.ingest.rows import Array, Broken, Flags, Places, Rows, is_utf8, visible
 
 MAX_RECORD_BYTES = 1 << 20
 """A quoted value that goes on over lines must end within so many bytes of its row's beginning."""
@@ -39,7 +39,6 @@ _PATIENCE = 3
 """After so many blocks that could not be read at once, a file is not tried so any more."""
 
 _Skip: TypeAlias = Callable[[pc_csv.InvalidRow], Literal["skip"]]
-Flags = npt.NDArray[np.bool_]
 
 
 class Delimited:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Places: TypeAlias = npt.NDArray[np.int64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 Array: TypeAlias = Any
 """A pyarrow array. Its stubs want the element type, which only the contract and the file know."""
 

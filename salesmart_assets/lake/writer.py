@@ -6,13 +6,12 @@ Belongs here: which row goes into which file, and how it is stored. Does not bel
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
@@ -25,6 +24,7 @@ from salesmart_assets.contracts import Table
 from salesmart_assets.lake.files import HIVE_NULL, NewFile, describe, is_bounded
 from salesmart_assets.lake.lake import Lake
 
+_Flags: TypeAlias = npt.NDArray[np.bool_]
 _OPEN_FILES = 512
 """Files written at the same time: with more partitions in play, the one that was longest without rows is finished."""
 _FEW_PARTITIONS = 4
@@ -67,11 +67,11 @@ class PartitionWriter:
         self._open.clear()
         self.files.sort(key=lambda f: f.path)
 
-    def write(self, rows: pa.Table) -> None:
-        """Write rows to the files of their partitions."""
+    def write(self, rows: pa.Table, chosen: _Flags | None = None) -> None:
+        """Write rows, all or those that are `chosen`, to the files of their partitions."""
         if self._plain is None:
             self._plain = _without_repetitions(rows.select(self._kept))
-        for folder, part in _parts(rows.select(self._kept), rows.select(self._table.partition_by)):
+        for folder, part in _parts(rows.select(self._kept), rows.select(self._table.partition_by), chosen):
             file = self._file(folder, part.schema)
             self._waiting += file.add(part)
         while self._waiting > _WAITING_BYTES:
@@ -153,8 +153,33 @@ def _is_long(kind: pa.DataType) -> bool:
     return pa.types.is_int64(kind) or (pa.types.is_decimal(kind) and kind.precision <= _LONG_DIGITS)
 
 
-def _parts(rows: pa.Table, by: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    """The rows by partition, in their order, with the folder of the partition that `by` says of each."""
+def _parts(rows: pa.Table, by: pa.Table, chosen: _Flags | None) -> Iterator[tuple[str, pa.Table]]:
+    """The chosen rows by partition, in their order, with the folder of the partition that `by` says of each."""
+    if not rows.num_rows or (chosen is not None and not chosen.any()):
+        return
+    number, folder = _partitions(by)
+    if number is None:
+        yield folder(0), rows if chosen is None else _filtered(rows, chosen)
+        return
+    present = np.unique(number if chosen is None else number[chosen])
+    if len(present) <= _FEW_PARTITIONS:
+        for partition in present:
+            within = number == partition
+            if chosen is not None:
+                within &= chosen
+            yield folder(int(within.argmax())), _filtered(rows, within)
+        return
+    order = np.argsort(number, kind="stable")
+    if chosen is not None:
+        order = order[chosen[order]]
+    edges = [0, *(np.flatnonzero(np.diff(number[order])) + 1).tolist(), len(order)]
+    for begin, end in pairwise(edges):
+        # A copy of its own, not a slice: rows that wait to be written hold no others in memory.
+        yield folder(int(order[begin])), rows.take(order[begin:end])
+
+
+def _partitions(by: pa.Table) -> tuple[npt.NDArray[np.int64] | None, Callable[[int], str]]:
+    """The number of each row's partition, in the order of their words, None if all rows are in the same; and a row's folder."""
     codes: list[npt.NDArray[np.int32] | None] = []
     words: list[list[str]] = []
     for name in by.schema.names:
@@ -172,29 +197,17 @@ def _parts(rows: pa.Table, by: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     def folder(row: int) -> str:
         return "/".join(word[0 if code is None else int(code[row])] for code, word in zip(codes, words, strict=True))
 
-    if all(code is None for code in codes):
-        yield folder(0), rows
-        return
-    # The partitions by number, in the order of their words.
-    number = np.zeros(rows.num_rows, np.int64)
+    number = None
     for code, word in zip(codes, words, strict=True):
         if code is not None:
-            number = number * len(word) + code
-    possible = math.prod(map(len, words))
-    present = np.flatnonzero(np.bincount(number)) if possible <= rows.num_rows else np.unique(number)
-    if len(present) <= _FEW_PARTITIONS:
-        for partition in present:
-            within = number == partition
-            first = int(within.argmax())
-            chosen = pa.array(within)
-            # Column by column: a whole table is first made a list of places, which takes twice as long.
-            yield folder(first), pa.Table.from_arrays([column.filter(chosen) for column in rows.columns], schema=rows.schema)
-        return
-    order = np.argsort(number, kind="stable")
-    edges = [0, *(np.flatnonzero(np.diff(number[order])) + 1).tolist(), rows.num_rows]
-    for begin, end in pairwise(edges):
-        # A copy of its own, not a slice: rows that wait to be written hold no others in memory.
-        yield folder(int(order[begin])), rows.take(order[begin:end])
+            number = code.astype(np.int64) if number is None else number * len(word) + code
+    return number, folder
+
+
+def _filtered(rows: pa.Table, flags: _Flags) -> pa.Table:
+    mask = pa.array(flags)
+    # Column by column: a whole table is first made a list of places, which takes twice as long.
+    return pa.Table.from_arrays([column.filter(mask) for column in rows.columns], schema=rows.schema)
 
 
 def _segment(name: str, value: object) -> str:
