@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -242,10 +243,10 @@ def test_staging_is_audited(batches: Batches, platform: Platform, monkeypatch: p
     batches.land(platform, content(SALES), "sales", DAY, "a.csv")
     write = PartitionWriter.write
 
-    def changed(writer: PartitionWriter, rows: pa.Table) -> None:
+    def changed(writer: PartitionWriter, rows: pa.Table, *chosen: Any) -> None:
         """The rows on their way to the file, changed as by a fault of the writer."""
         made = how(pl.from_arrow(rows)) if "quantity" in rows.column_names else None
-        write(writer, rows if made is None else made.to_arrow().cast(rows.schema))
+        write(writer, rows if made is None else made.to_arrow().cast(rows.schema), *chosen)
 
     with monkeypatch.context() as patched:
         patched.setattr(PartitionWriter, "write", changed)

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -50,6 +51,29 @@ def test_small_writes_share_a_row_group_and_keep_their_order(lake: Lake) -> None
     for day, file in files.items():
         found = file.read(["customer_id"])["customer_id"].to_pylist()
         assert found == [n for n in range(20 * 300) if str(date(2026, 1, 1 + n % 3)) == day]
+
+
+@pytest.mark.parametrize("days", [1, 3, 28])
+def test_only_the_chosen_rows_are_written(lake: Lake, days: int) -> None:
+    """A day of which no row is chosen has no file."""
+    table = rows(lake, 0, 300, days)
+    chosen = np.array([number % 7 > 1 and number % days != 2 for number in range(300)])
+    with writer.PartitionWriter(lake, lake.tables[NAME], "part") as into:
+        into.write(table, chosen)
+        into.write(table, np.zeros(300, np.bool_))
+    expected: dict[str, list[int]] = {}
+    for number in np.flatnonzero(chosen).tolist():
+        expected.setdefault(str(date(2026, 1, 1 + number % days)), []).append(number)
+    found = {f.value("sales_date"): pq.read_table(f"{lake.path(NAME)}/{f.path}")["customer_id"].to_pylist() for f in into.files}
+    assert found == expected
+
+
+def test_numbers_and_amounts_are_stored_as_differences(lake: Lake) -> None:
+    (file,) = write(lake, batches=1, count=300, days=1).values()
+    stored = {column.path_in_schema: column for column in (file.metadata.row_group(0).column(n) for n in range(file.metadata.num_columns))}
+    for name in ("customer_id", "total_sales"):
+        assert (stored[name].physical_type, set(stored[name].encodings)) == ("INT64", {"DELTA_BINARY_PACKED", "RLE"})
+    assert file.schema_arrow.field("total_sales").type == lake.tables[NAME].arrow.field("total_sales").type
 
 
 def test_what_waits_is_bounded_in_each_file_and_in_all(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
