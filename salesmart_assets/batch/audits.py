@@ -13,14 +13,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from salesmart_assets.contracts.tables import UNKNOWN_KEY
 from salesmart_assets.errors import AuditFailed
+from salesmart_assets.ingest.rows import Flags
 from salesmart_assets.lake import Snapshot
 
 _EXAMPLES = 5
@@ -39,7 +38,7 @@ class Totals:
         return Totals(self.rows + other.rows, self.quantity + other.quantity, self.money + other.money)
 
     @classmethod
-    def of(cls, rows: pa.Table, chosen: npt.NDArray[np.bool_] | None = None) -> Totals:
+    def of(cls, rows: pa.Table, chosen: Flags | None = None) -> Totals:
         """The totals of typed rows with `quantity` and `total_cost`, of all or of those that are `chosen`."""
         columns: list[Any] = [rows[name] for name in ("quantity", "total_cost")]
         if chosen is not None:

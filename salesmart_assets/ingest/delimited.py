@@ -153,7 +153,6 @@ class Delimited:
             # A line may end with CR alone.
             return None
         line_ends = _LineEnds.of(ends)
-        lines = line_ends.count + (not data.endswith(b"\n"))
         others: dict[int, str] = {}
 
         def skip(row: pc_csv.InvalidRow) -> Literal["skip"]:
@@ -161,11 +160,11 @@ class Delimited:
             others[row.number - 1] = row.text
             return "skip"
 
-        table = self._parsed(data, width, wanted, skip)
-        if len(table) + len(others) != lines:
+        found = _AtOnce(self._parsed(data, width, wanted, skip), line_ends, others)
+        if found.lines != line_ends.count + (not data.endswith(b"\n")):
             self._in_vain += 1
             return None
-        return _AtOnce(table, line_ends, lines, others)
+        return found
 
     def _read_by_line(self, data: bytes, header: Header, wanted: Sequence[int], found: _AtOnce | None, *, final: bool) -> tuple[Rows, int]:
         """The rows of a block in which some line needs a look of its own; `found` is what could be read at once."""
@@ -255,8 +254,11 @@ class _AtOnce:
 
     table: pa.Table
     ends: _LineEnds
-    lines: int
     others: dict[int, str]
+
+    @property
+    def lines(self) -> int:
+        return len(self.table) + len(self.others)
 
     @property
     def simple(self) -> Flags:

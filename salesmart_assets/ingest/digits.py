@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from salesmart_assets.ingest.rows import Array, Places
+from salesmart_assets.ingest.rows import Array, Flags, Places
 
 MAX_DIGITS = 18
 """Any number of so many digits fits into 64 bits."""
@@ -29,7 +29,7 @@ _Bytes: TypeAlias = npt.NDArray[np.uint8]
 class Plain:
     """Which texts of a column are `plain`, and what is needed to read those; `whole` says that all are."""
 
-    plain: npt.NDArray[np.bool_]
+    plain: Flags
     _texts: Array
     _fractions: Places
     _sign: int
@@ -197,13 +197,13 @@ def _without_place(numbers: Places, scale: int) -> Places:
     return np.negative(found, out=found, where=numbers < 0)
 
 
-def _numbers(edges: Edges, data: _Bytes, fine: npt.NDArray[np.bool_] | None = None) -> Places:
+def _numbers(edges: Edges, data: _Bytes, fine: Flags | None = None) -> Places:
     """The integers that texts are, all or those that are `fine`; others are anything. Raises `ArrowInvalid` where one is none."""
     numbers = _read(edges, data, fine)
     return np.frombuffer(numbers.buffers()[1], np.int64, len(numbers)) if len(numbers) else np.zeros(0, np.int64)
 
 
-def _read(edges: Edges, data: _Bytes, fine: npt.NDArray[np.bool_] | None) -> Array:
+def _read(edges: Edges, data: _Bytes, fine: Flags | None) -> Array:
     """As `_numbers`, as a column, NULL where a text is not fine."""
     valid = None if fine is None else _buffer(np.packbits(fine, bitorder="little"))
     offsets = _buffer(edges.astype(np.int32, copy=False))
@@ -211,7 +211,7 @@ def _read(edges: Edges, data: _Bytes, fine: npt.NDArray[np.bool_] | None) -> Arr
     return texts.cast(pa.int64())
 
 
-def _array(numbers: Places, target: pa.DataType, fine: npt.NDArray[np.bool_] | None) -> Array:
+def _array(numbers: Places, target: pa.DataType, fine: Flags | None) -> Array:
     """Whole numbers as a column, decimals in units of the last place; NULL where they are not `fine`."""
     # A decimal has sixteen bytes, the lower half first.
     units = numbers

@@ -165,8 +165,7 @@ class FileReader:
         return Delimited(content.stream, self._contract, self._block_bytes)
 
     def _batch(self, rows: Rows) -> ParsedBatch:
-        verdict = self._judge.judge(rows)
-        count = len(rows.numbers)
+        verdict, count = self._judge.judge(rows), len(rows.numbers)
         places = np.array(sorted(verdict.codes), np.int64)
         chosen = None
         if len(places):

@@ -107,15 +107,13 @@ class _OpenFile:
         self._path = path
         self._metadata: list[pq.FileMetaData] = []
         self._stream = lake.filesystem.open_output_stream(path)
-        encodings = {field.name: "DELTA_BINARY_PACKED" for field in schema if _is_long(field.type)}
         # Readers take the types from the table; an Arrow schema in the file would say `dictionary` where that is only how it was written.
         self._writer = pq.ParquetWriter(
             self._stream,
             schema,
             compression="snappy",
-            # Parquet refuses a column that is given both.
-            use_dictionary=[name for name in repeating if name not in encodings],  # type: ignore[arg-type]
-            column_encoding=encodings,
+            use_dictionary=repeating,  # type: ignore[arg-type]
+            column_encoding={field.name: "DELTA_BINARY_PACKED" for field in schema if _is_long(field.type)},
             write_statistics=[field.name for field in schema if is_bounded(field.type)],
             store_decimal_as_integer=True,
             store_schema=False,
@@ -155,7 +153,7 @@ def _is_long(kind: pa.DataType) -> bool:
 
 def _parts(rows: pa.Table, by: pa.Table, chosen: _Flags | None) -> Iterator[tuple[str, pa.Table]]:
     """The chosen rows by partition, in their order, with the folder of the partition that `by` says of each."""
-    if not rows.num_rows or (chosen is not None and not chosen.any()):
+    if chosen is not None and not chosen.any():
         return
     number, folder = _partitions(by)
     if number is None:
@@ -215,10 +213,13 @@ def _segment(name: str, value: object) -> str:
 
 
 def _without_repetitions(rows: pa.Table) -> list[str]:
-    """Columns whose values occur fewer than four times each, by the first rows: to look for repetitions takes time and saves no space."""
+    """Columns that are stored as differences, and those whose values occur fewer than four times each, by the first rows.
+
+    To look for repetitions in these takes time and saves no space.
+    """
     sample = rows.slice(0, _SAMPLE_ROWS)
     return [
         name
         for name, column in zip(sample.schema.names, sample.columns, strict=True)
-        if not pa.types.is_dictionary(column.type) and pc.count_distinct(column).as_py() * 4 > sample.num_rows
+        if _is_long(column.type) or (not pa.types.is_dictionary(column.type) and pc.count_distinct(column).as_py() * 4 > sample.num_rows)
     ]
